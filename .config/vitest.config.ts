@@ -1,0 +1,45 @@
+/**
+ * How tests run. Four projects by file name: fast, slow (`*.slow.test.ts`), webgpu
+ * (`*.webgpu.test.ts`, one process at a time, because the adapter may be a software one that uses
+ * every core) and browser (`*.browser.test.ts`). Always processes, never threads: Dawn's Node
+ * binding crashes in a worker thread.
+ */
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+import { ClosingReporter } from "../test/support/closingReporter.ts";
+
+const special = ["slow", "webgpu", "browser"] as const;
+const seconds = 1000;
+
+export default defineConfig({
+  root: fileURLToPath(new URL("..", import.meta.url)),
+  test: {
+    pool: "forks",
+    reporters: ["default", new ClosingReporter()],
+    testTimeout: 30 * seconds,
+    hookTimeout: 60 * seconds,
+    allowOnly: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "fast",
+          include: ["test/**/*.test.ts"],
+          exclude: ["**/node_modules/**", ...special.map((name) => `test/**/*.${name}.test.ts`)],
+        },
+      },
+      ...special.map((name) => ({
+        extends: true as const,
+        test: {
+          name,
+          include: [`test/**/*.${name}.test.ts`],
+          exclude: ["**/node_modules/**"],
+          testTimeout: 600 * seconds,
+          hookTimeout: 600 * seconds,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 + special.indexOf(name) },
+        },
+      })),
+    ],
+  },
+});
