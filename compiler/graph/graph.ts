@@ -73,6 +73,8 @@ export type PrimAttrs = Record<UnaryOp | BinaryOp, None> & {
   /** Reinterprets the 32 bits of an element (float32, int32, uint32). */
   bitcast: { readonly dtype: DType };
   constant: { readonly tensor: Tensor };
+  /** A size as a scalar: the value that `Shape` of a symbolic tensor has. */
+  size: { readonly dim: Dim; readonly dtype: DType };
   /** Index along `axis` as `dtype`, over `shape`. */
   iota: { readonly shape: readonly Dim[]; readonly axis: number; readonly dtype: DType };
   /** key uint32[2] -> uint32[shape]: counter-based random bits, counter = flat output index. */
