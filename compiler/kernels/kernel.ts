@@ -121,3 +121,25 @@ export interface Kernel {
   readonly arguments: readonly BufferArgument[];
   readonly body: KernelBody;
 }
+
+/** All axes of a body, in the order in which expressions number them. */
+export function axesOf(body: KernelBody): readonly Axis[] {
+  switch (body.kind) {
+    case "map": case "cumulate": return body.axes;
+    case "reduce": return [...body.axes, ...body.reduceAxes];
+    case "contract": return [...body.batch, ...body.m, ...body.n, ...body.k];
+    case "scatter": return [body.rows, body.columns, body.updates];
+    case "sort": return [...body.axes, body.sorted];
+  }
+}
+
+/** All expressions of a body. */
+export function rootsOf(body: KernelBody): readonly Expr[] {
+  switch (body.kind) {
+    case "map": return [body.store.index, body.store.value];
+    case "reduce": case "cumulate": return [body.value, body.store.index, body.store.value];
+    case "contract": return [body.a, body.b, body.store.index, body.store.value];
+    case "scatter": return [body.initial, body.target, body.update];
+    case "sort": return [body.value];
+  }
+}
