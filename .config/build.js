@@ -12,8 +12,11 @@ import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Output name -> source. Every worker script `NAME.worker.ts` under runtime/ is added as `NAME.worker`. */
-const entries = { crosstie: "runtime/cli/main.ts", index: "runtime/index.ts" };
+/** Output name -> source; every `NAME.worker.ts` under runtime/ becomes `NAME.worker` too. */
+const entries = {
+  crosstie: "runtime/cli/main.ts",
+  index: "runtime/index.ts",
+};
 
 /** @returns {Record<string, string>} */
 function workerEntries() {

@@ -9,7 +9,8 @@ import { house } from "./eslintRules.js";
 
 const impureGlobals = [
   "process", "Buffer", "console", "performance", "Date", "crypto", "navigator", "window",
-  "document", "fetch", "setTimeout", "setInterval", "setImmediate", "queueMicrotask", "localStorage",
+  "document", "fetch", "setTimeout", "setInterval", "setImmediate", "queueMicrotask",
+  "localStorage",
 ];
 const reason = "targets/ and compiler/ are pure: no clock, no device, no process, no chance.";
 

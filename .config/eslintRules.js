@@ -38,8 +38,9 @@ const headComment = {
         const start = program.body[0]?.range?.[0] ?? Infinity;
         const head = context.sourceCode
           .getAllComments()
-          .filter((comment) => comment.type !== "Shebang" && (comment.range?.[0] ?? 0) < start)
-          .map((comment) => comment.value)
+          .filter(({ range }) => (range?.[0] ?? 0) < start)
+          .filter(({ type }) => type === "Block" || type === "Line")
+          .map(({ value }) => value)
           .join(" ");
         if (head.trim().length < minHeadCharacters) {
           context.report({ loc: { line: 1, column: 0 }, messageId: "missing" });
@@ -54,7 +55,8 @@ const noFocusedTests = {
   meta: { type: "problem", messages: { focused: "A focused test hides the others." }, schema: [] },
   create(context) {
     return {
-      'MemberExpression[property.name="only"]'(node) {
+      MemberExpression(node) {
+        if (node.property.type !== "Identifier" || node.property.name !== "only") return;
         let object = node.object;
         while (object.type === "MemberExpression") object = object.object;
         if (object.type === "Identifier" && focusable.has(object.name)) {
