@@ -1,6 +1,7 @@
 /**
- * The two kinds of error this project throws on purpose. They live here, in the one folder that imports nothing,
- * and `compiler/errors.ts` hands them on. Not an error hierarchy: a caller needs to know whose fault it was, no more.
+ * The two kinds of error this project throws on purpose. They live here, in the one folder that
+ * imports nothing, and `compiler/errors.ts` hands them on. Not an error hierarchy: a caller needs
+ * to know whose fault it was, no more.
  */
 
 export interface UserErrorDetails {
