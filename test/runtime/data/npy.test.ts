@@ -106,7 +106,8 @@ describe("round trips", () => {
 /** A file with this header text and this much data. */
 function withHeader(text: string, data = 0): Uint8Array {
   const bytes = new Uint8Array(10 + text.length + data);
-  bytes.set([0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, text.length & 255, text.length >> 8]);
+  const length = [text.length & 255, text.length >> 8];
+  bytes.set([0x93, ...new TextEncoder().encode("NUMPY"), 1, 0, ...length]);
   bytes.set(new TextEncoder().encode(text), 10);
   return bytes;
 }
