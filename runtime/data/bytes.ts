@@ -14,7 +14,7 @@ export const elementTypes = {
   b1: Uint8Array,
 } as const;
 
-/** `f2` is held as its raw bits in a Uint16Array (`half.ts` converts), `b1` as bytes 0 and 1. */
+/** `f2` is held as its raw bits in a Uint16Array (`tensors.ts` converts), `b1` as bytes 0 and 1. */
 export type ElementType = keyof typeof elementTypes;
 
 export type NumericData =

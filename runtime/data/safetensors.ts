@@ -5,7 +5,8 @@
  *
  * Tensors are laid out by falling element size and then by name, so that each is aligned and can
  * be viewed without a copy. Every check that the format asks of a reader is made, because such
- * files come from anywhere. Not here: sharded checkpoints, 8-bit floats, conversions (`half.ts`).
+ * files come from anywhere. Not here: sharded checkpoints, 8-bit floats, conversions
+ * (`compiler/graph/half.ts` has those of F16 and BF16).
  */
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { writeFileAtomic } from "../files/atomic.ts";

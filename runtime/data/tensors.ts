@@ -5,9 +5,9 @@
  */
 import { UserError } from "../../compiler/errors.ts";
 import type { DType } from "../../compiler/graph/dtype.ts";
+import { floatToHalf, halfToFloat } from "../../compiler/graph/half.ts";
 import { denseData, tensor, type Tensor, type TensorData } from "../../compiler/graph/tensor.ts";
 import { elementTypes, type ElementType, type NumericArray, type NumericData } from "./bytes.ts";
-import { floatToHalf, halfToFloat } from "./half.ts";
 
 const dtypeOf: Record<ElementType, DType> = {
   f2: "float16", f4: "float32", f8: "float64",

@@ -57,8 +57,8 @@ export async function writeFileAtomic(path: string, content: Content): Promise<v
 export async function writeDirectory(
   path: string, rules: DirectoryRules, write: (stage: string) => Promise<void>,
 ): Promise<void> {
-  await recoverDirectory(path);
   await guarded(path, async () => {
+    await recoverDirectory(path);
     const target = await settle(path);
     const before = await entriesToReplace(target, path, rules);
     await underNewName(target, async (stage) => {
@@ -77,10 +77,12 @@ export async function writeDirectory(
  * where the directory is there, or where the process that set it aside is alive.
  */
 export async function recoverDirectory(path: string): Promise<void> {
-  const target = resolve(path);
-  if (await statOf(target) !== undefined) return;
-  const [aside] = await abandoned(target, "old");
-  if (aside !== undefined) await rename(aside, target);
+  await guarded(path, async () => {
+    const target = resolve(path);
+    if (await statOf(target) !== undefined) return;
+    const [aside] = await abandoned(target, "old");
+    if (aside !== undefined) await rename(aside, target);
+  });
 }
 
 /** Runs `work`, telling disk errors in the user's words and never naming a temporary file. */

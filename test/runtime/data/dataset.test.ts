@@ -50,6 +50,12 @@ describe("MNIST from the npm package", () => {
     expect([...labels]).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9, 0, 6, 9, 0, 1, 5]);
   });
 
+  it("has the known number of each digit", async () => {
+    const { labels } = (await openFor("mnist-mlp", "mnist:test")).batch(0, 10_000);
+    const histogram = Array.from({ length: 10 }, (_, c) => labels.filter((l) => l === c).length);
+    expect(histogram).toEqual([980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+  });
+
   it("gathers any samples in any order, and a range is a shift", async () => {
     const data = await openFor("mnist-mlp", "mnist:test[100:200]");
     const whole = await openFor("mnist-mlp", "mnist:test");

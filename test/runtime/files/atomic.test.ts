@@ -131,6 +131,8 @@ describe("writeDirectory", () => {
       "a file of this name is in the way");
     await expect(writeGeneration(process.cwd(), "one")).rejects.toThrow(
       "the working folder itself cannot be replaced");
+    await expect(writeGeneration(join(target, "plan.json", "deep"), "one")).rejects.toThrow(
+      `${join(target, "plan.json", "deep")}: a part of the path is not a folder. Check the path.`);
   });
 
   it("leaves the old folder, and no trace, when writing fails", async () => {

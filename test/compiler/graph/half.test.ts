@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   bfloatToFloat, floatToBfloat, floatToHalf, halfToFloat,
-} from "../../../runtime/data/half.ts";
+} from "../../../compiler/graph/half.ts";
 
 const formats = {
   half: { toFloat: halfToFloat, fromFloat: floatToHalf, infinity: 0x7c00 },
