@@ -63,9 +63,11 @@ export function tensor(
   return { dtype, shape, data: held, splat: false };
 }
 
-/** A tensor whose elements are all `value`. */
-export function splat(dtype: DType, shape: readonly number[], value: number): Tensor {
-  const data = newData(dtype, 1);
+/** A tensor whose elements are all `value`, rounded to float32 unless the mode says otherwise. */
+export function splat(
+  dtype: DType, shape: readonly number[], value: number, mode: FloatMode = "f32",
+): Tensor {
+  const data = newData(dtype, 1, mode);
   data[0] = value;
   return { dtype, shape, data, splat: true };
 }

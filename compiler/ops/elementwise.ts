@@ -35,7 +35,7 @@ function mapTensors(
 ): Tensor {
   const shape = (inputs[0] as Tensor).shape;
   if (inputs.every((t) => t.splat)) {
-    return splat(dtype, shape, f(...inputs.map((t) => elementAt(t, 0))));
+    return splat(dtype, shape, f(...inputs.map((t) => elementAt(t, 0))), mode);
   }
   const [a, b, c] = inputs as [Tensor, Tensor?, Tensor?];
   return result(dtype, shape, mode, (data) => {

@@ -143,7 +143,7 @@ export const broadcast: Primitive<"broadcast"> = {
     const source = tensorAt(tensors);
     const concrete = staticShape(shape, "broadcast");
     if (source.splat || sizeOf(source.shape) === 1) {
-      return splat(source.dtype, concrete, elementAt(source, 0));
+      return splat(source.dtype, concrete, elementAt(source, 0), mode);
     }
     const lead = concrete.length - source.shape.length;
     const strides = stridesOf(source.shape).map((s, i) => (source.shape[i] === 1 ? 0 : s));

@@ -60,7 +60,7 @@ export const reduce: Primitive<"reduce"> = {
     const source = tensors[0] as Tensor;
     const shape = source.shape.filter((_, i) => !axes.includes(i));
     if (source.splat && kind !== "sum" && kind !== "prod" && sizeOf(source.shape) > 0) {
-      return splat(source.dtype, shape, elementAt(source, 0));
+      return splat(source.dtype, shape, elementAt(source, 0), mode);
     }
     const total = new Float64Array(sizeOf(shape)).fill(identityOf(kind, source.dtype));
     const kept = stridesOf(shape);
