@@ -200,6 +200,7 @@ export class ExprPool {
   #sum(all: readonly Term[], constant: number): Expr {
     const merged = new Map<Expr, number>();
     for (const { e, c } of all) merged.set(e, (merged.get(e) ?? 0) + c);
+    this.#rejoin(merged);
     // One canonical order makes equal sums identical: larger coefficients first, as in row-major.
     const terms = [...merged].filter(([, c]) => c !== 0)
       .sort(([x, cx], [y, cy]) => Math.abs(cy) - Math.abs(cx) || x.id - y.id);
@@ -213,6 +214,27 @@ export class ExprPool {
     if (constant === 0) return total;
     return this.#raw("add", total, this.const(constant),
       [total.min + constant, total.max + constant]);
+  }
+
+  /** (y/d)*d*c + (y%d)*c = y*c, for y >= 0: what splitting and flattening an index leaves. */
+  #rejoin(terms: Map<Expr, number>): void {
+    for (const [e, c] of [...terms]) {
+      if (e.kind !== "binary" || e.op !== "rem" || e.b.kind !== "const" || e.a.min < 0) continue;
+      if (terms.get(e) !== c || c === 0) continue;
+      const whole = this.div(e.a, e.b);
+      if (terms.get(whole) !== c * e.b.value) continue;
+      terms.delete(whole);
+      terms.delete(e);
+      const { terms: parts, constant } = this.#terms(e.a);
+      if (constant !== 0 || parts.length !== 1) terms.set(e.a, (terms.get(e.a) ?? 0) + c);
+      else {
+        const [part] = parts as [Term];
+        terms.set(part.e, (terms.get(part.e) ?? 0) + part.c * c);
+      }
+      // The sum may now hold the other half of an outer pair.
+      this.#rejoin(terms);
+      return;
+    }
   }
 
   add(a: Expr, b: Expr): Expr {

@@ -1,0 +1,201 @@
+/**
+ * Runs a program on a device: binds symbolic sizes from the inputs, allocates the memory plan,
+ * uploads constants once, and issues one batch of commands per run. Knows nothing of ONNX.
+ *
+ * Inputs and outputs may stay on the device between runs (`DeviceBuffer` in, `DeviceBuffer` out),
+ * so a relaxation runs its sweeps without a round trip.
+ */
+import { InternalError, UserError } from "../../compiler/errors.ts";
+import { bindDim, evalDim, evalShape, type Dim } from "../../compiler/graph/dim.ts";
+import type { Program, ProgramBuffer } from "../../compiler/kernels/program.ts";
+import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
+import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
+import type {
+  Command, CompiledKernel, Device, DeviceBuffer, PreparedKernel,
+} from "../device/device.ts";
+import { fromDeviceWords, toDeviceArray, type DeviceArray } from "./tensors.ts";
+
+export interface SessionOptions {
+  /** Emitted WGSL per kernel, where an artifact carries it. */
+  readonly wgsl?: readonly (string | undefined)[];
+  /** Emitted WASM module for the program's kernels. */
+  readonly wasm?: Uint8Array;
+}
+
+/** A tensor on a device: its memory and the shape it has there. */
+export interface DeviceTensor {
+  readonly buffer: DeviceBuffer;
+  readonly shape: readonly number[];
+}
+export type Feed = Tensor | DeviceTensor;
+const isOnDevice = (feed: Feed): feed is DeviceTensor => "buffer" in feed;
+
+interface Binding {
+  readonly sizes: Readonly<Record<string, number>>;
+  /** Memory of every program buffer. */
+  readonly buffers: readonly DeviceBuffer[];
+  readonly owned: readonly DeviceBuffer[];
+}
+
+export class Session {
+  readonly device: Device;
+  readonly program: Program;
+  readonly #kernels: readonly PreparedKernel[];
+  readonly #constants = new Map<number, DeviceBuffer>();
+  /** The latest binding is kept: the common case is the same batch size again. */
+  #binding: Binding | undefined;
+
+  private constructor(device: Device, program: Program, kernels: readonly PreparedKernel[]) {
+    this.device = device;
+    this.program = program;
+    this.#kernels = kernels;
+    for (const { buffer, tensor } of program.constants) {
+      this.#constants.set(buffer, this.#upload(tensor, (program.buffers[buffer] as ProgramBuffer).name));
+    }
+  }
+
+  static async create(
+    device: Device, program: Program, options: SessionOptions = {},
+  ): Promise<Session> {
+    const compiled = program.kernels.map((kernel, i): CompiledKernel => {
+      const wgsl = options.wgsl?.[i];
+      return wgsl === undefined ? { kernel } : { kernel, wgsl };
+    });
+    return new Session(device, program, await device.prepare(compiled, options.wasm));
+  }
+
+  #upload(tensor: Tensor, name: string, into?: DeviceBuffer): DeviceBuffer {
+    const data = toDeviceArray(tensor, name);
+    const buffer = into ?? this.device.allocate(data.length);
+    const wide = data instanceof Float64Array && !(this.device instanceof InterpreterDevice);
+    this.device.write(buffer, (wide ? Float32Array.from(data) : data) as DeviceArray);
+    return buffer;
+  }
+
+  /** Replaces a constant's contents: weights as programmed on a chip, or after a training step. */
+  setConstant(name: string, tensor: Tensor): void {
+    for (const [index, buffer] of this.#constants) {
+      const declared = this.program.buffers[index] as ProgramBuffer;
+      if (declared.name !== name) continue;
+      if (sizeOf(tensor.shape) !== buffer.length) {
+        throw new InternalError(`constant ${name} holds ${buffer.length} elements`);
+      }
+      this.#upload(tensor, name, buffer);
+      return;
+    }
+    throw new InternalError(`the program has no constant ${name}`);
+  }
+
+  /** Symbol values from the shapes of the inputs. */
+  #sizes(feeds: ReadonlyMap<string, Feed>): Record<string, number> {
+    const sizes: Record<string, number> = {};
+    const declared = this.program.inputs.map(({ name, buffer }) => {
+      const feed = feeds.get(name);
+      const shape = (this.program.buffers[buffer] as ProgramBuffer).shape;
+      if (!feed) {
+        throw new UserError(`No value was given for the input "${name}"`, {
+          place: `input ${name}`, remedy: `give it an array of shape [${shape.map(String)}]`,
+        });
+      }
+      return { name, shape, actual: feed.shape };
+    });
+    for (const { shape, actual } of declared) {
+      shape.forEach((d, i) => {
+        if (typeof d === "number" || d.terms.size !== 1) return;
+        const [key, c] = [...d.terms][0] as [string, number];
+        if (c === 1 && !key.includes("*")) sizes[key] ??= actual[i] ?? 0;
+      });
+    }
+    for (const { name, shape, actual } of declared) {
+      const bound = shape.map((d: Dim) => bindDim(d, sizes));
+      if (bound.length !== actual.length || bound.some((d, i) => d !== actual[i])) {
+        throw new UserError(`Expected shape [${shape.map(String)}], got [${actual}]`, {
+          place: `input ${name}`, remedy: "give an array of the expected shape",
+        });
+      }
+    }
+    return sizes;
+  }
+
+  #bind(sizes: Record<string, number>): Binding {
+    const old = this.#binding;
+    if (old && this.program.symbols.every((s) => old.sizes[s] === sizes[s])) return old;
+    old?.owned.forEach((b) => this.device.free(b));
+    const { memory } = this.program;
+    const owned: DeviceBuffer[] = [];
+    const allocate = (length: number): DeviceBuffer => {
+      const buffer = this.device.allocate(length);
+      owned.push(buffer);
+      return buffer;
+    };
+    const slots = memory.slots.map((size) => allocate(evalDim(size, sizes)));
+    const buffers = this.program.buffers.map(({ role, slot, shape }, i) =>
+      role === "constant" ? this.#constants.get(i) as DeviceBuffer
+        : role === "slot" ? slots[slot as number] as DeviceBuffer
+          : allocate(sizeOf(evalShape(shape, sizes))));
+    this.#binding = { sizes, buffers, owned };
+    return this.#binding;
+  }
+
+  /**
+   * Runs once. Inputs already on the device are used in place; outputs named in `into` are written
+   * to the given memory, which must not be an input of the same run.
+   * Returns the device memory of every output, valid until the next run with other sizes.
+   */
+  async dispatch(
+    feeds: ReadonlyMap<string, Feed>, into: ReadonlyMap<string, DeviceBuffer> = new Map(),
+  ): Promise<Map<string, DeviceTensor>> {
+    const sizes = this.#sizes(feeds);
+    const binding = this.#bind(sizes);
+    const buffers = [...binding.buffers];
+    for (const { name, buffer } of this.program.inputs) {
+      const feed = feeds.get(name) as Feed;
+      if (isOnDevice(feed)) buffers[buffer] = feed.buffer;
+      else this.#upload(feed, name, buffers[buffer]);
+    }
+    for (const { name, buffer } of this.program.outputs) {
+      const target = into.get(name);
+      if (target) buffers[buffer] = target;
+    }
+    const commands = this.program.dispatches.map((d): Command => {
+      const kernel = this.#kernels[d.kernel] as PreparedKernel;
+      return {
+        kernel, buffers: d.buffers.map((b) => buffers[b] as DeviceBuffer),
+        sizes: kernel.kernel.symbols.map((s) => sizes[s] as number),
+      };
+    });
+    await this.device.run(commands);
+    return new Map(this.program.outputs.map(({ name, buffer }) => {
+      const { shape } = this.program.buffers[buffer] as ProgramBuffer;
+      return [name, { buffer: buffers[buffer] as DeviceBuffer, shape: evalShape(shape, sizes) }];
+    }));
+  }
+
+  /** Runs once and reads every output back. */
+  async run(feeds: ReadonlyMap<string, Feed>): Promise<Map<string, Tensor>> {
+    const held = await this.dispatch(feeds);
+    const results = new Map<string, Tensor>();
+    for (const { name, buffer } of this.program.outputs) {
+      const { dtype } = this.program.buffers[buffer] as ProgramBuffer;
+      const { buffer: memory, shape } = held.get(name) as DeviceTensor;
+      results.set(name, await this.#download(dtype, shape, memory));
+    }
+    return results;
+  }
+
+  async #download(dtype: Tensor["dtype"], shape: readonly number[], memory: DeviceBuffer): Promise<Tensor> {
+    const count = sizeOf(shape);
+    if (this.device instanceof InterpreterDevice && this.device.float === "f64") {
+      return { dtype, shape, data: this.device.readWide(memory, count), splat: false };
+    }
+    return fromDeviceWords(dtype, shape, await this.device.read(memory, count));
+  }
+
+  /** Frees the memory that this session allocated; the device stays. */
+  release(): void {
+    this.#binding?.owned.forEach((b) => this.device.free(b));
+    this.#constants.forEach((b) => this.device.free(b));
+    this.#binding = undefined;
+    this.#constants.clear();
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Between tensors (any ONNX element type) and device memory (f32, i32, u32). Values that 32 bits
+ * cannot hold are refused by name, never truncated.
+ */
+import { UserError } from "../../compiler/errors.ts";
+import { dtypeFacts, storageOf, type DType } from "../../compiler/graph/dtype.ts";
+import { denseData, newData, sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
+
+export type DeviceArray = Float32Array | Int32Array | Uint32Array;
+
+/** Elements as a device holds them. Float64 data stays wide: only the interpreter takes it so. */
+export function toDeviceArray(t: Tensor, name: string): DeviceArray | Float64Array {
+  const data = denseData(t);
+  const storage = storageOf(t.dtype);
+  if (storage === "f32") {
+    return data instanceof Float32Array || data instanceof Float64Array ? data
+      : Float32Array.from(data);
+  }
+  if (dtypeFacts[t.dtype].bits === 64) {
+    const [low, high] = t.dtype === "uint64" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+    const bad = (data as Float64Array).find((x) => x < low || x > high);
+    if (bad !== undefined) {
+      throw new UserError(`The ${t.dtype} tensor holds ${bad}, which 32 bits cannot`,
+        { place: name, remedy: "devices compute 64-bit integers in 32 bits: use smaller values" });
+    }
+  }
+  if (storage === "u32") return data instanceof Uint32Array ? data : Uint32Array.from(data);
+  return data instanceof Int32Array ? data : Int32Array.from(data);
+}
+
+/** A tensor from raw device words. */
+export function fromDeviceWords(
+  dtype: DType, shape: readonly number[], words: ArrayBuffer,
+): Tensor {
+  const count = sizeOf(shape);
+  const storage = storageOf(dtype);
+  const view = storage === "f32" ? new Float32Array(words, 0, count)
+    : storage === "u32" ? new Uint32Array(words, 0, count) : new Int32Array(words, 0, count);
+  const data = newData(dtype, count);
+  if (data.constructor === view.constructor) return { dtype, shape, data: view, splat: false };
+  data.set(view);
+  return { dtype, shape, data, splat: false };
+}
