@@ -55,50 +55,56 @@ describe("published JSON schemas", () => {
 });
 
 describe("errors of a target file", () => {
-  const isaac = () => structuredClone(loadTarget("isaac-rram").json) as Record<string, never>;
-  const at = (change: (json: Record<string, any>) => void): (() => unknown) => {
-    const json = isaac();
-    change(json);
-    return () => parseTarget(json, "my.json");
-  };
+  /** Parses the ISAAC preset with the value at a path replaced (undefined removes it). */
+  const changed =
+    (path: string, value: unknown): (() => unknown) =>
+    () => {
+      const json = structuredClone(loadTarget("isaac-rram").json);
+      const keys = path.split(".");
+      const last = keys.pop() ?? "";
+      let node = json as Record<string, unknown>;
+      for (const key of keys) node = node[key] as Record<string, unknown>;
+      if (value === undefined) delete node[last];
+      else node[last] = value;
+      return parseTarget(json, "my.json");
+    };
 
-  it("names a negative resistance, expected, actual and remedy", () => {
-    expect(at((j) => (j.wire.rowSegment.value = -1))).toThrow(
+  it.each<[string, string, unknown, RegExp]>([
+    [
+      "a negative resistance",
+      "wire.rowSegment.value",
+      -1,
       /my\.json: wire\.rowSegment\.value: expected a finite number >= 0, got -1 ohm\..*Correct/,
-    );
-  });
-  it("names an unknown key", () => {
-    expect(at((j) => (j.adc.bitz = 3))).toThrow(/my\.json: adc: unknown key "bitz"\. Remove it/);
-  });
-  it("names a missing source", () => {
-    expect(at((j) => delete j.adc.bits.source)).toThrow(
+    ],
+    ["an unknown key", "adc.bitz", 3, /my\.json: adc: unknown key "bitz"\. Remove it/],
+    [
+      "a missing source",
+      "adc.bits.source",
+      undefined,
       /my\.json: adc\.bits\.source: expected string, got nothing\. Add the missing key/,
-    );
-  });
-  it("names a source without a reference", () => {
-    expect(at((j) => (j.adc.bits.source = "a friend"))).toThrow(
+    ],
+    [
+      "a source without a reference",
+      "adc.bits.source",
+      "a friend",
       /adc\.bits\.source: the source "a friend" names no reference\. Begin it with one of "isaac/,
-    );
-  });
-  it("names a wrong unit", () => {
-    expect(at((j) => (j.adc.time.unit = "pJ"))).toThrow(
-      /adc\.time\.unit: expected one of "s", "ms"/,
-    );
-  });
-  it("names a wrong type deep in the components", () => {
-    expect(at((j) => (j.components[2].power.value = "much"))).toThrow(
+    ],
+    ["a wrong unit", "adc.time.unit", "pJ", /adc\.time\.unit: expected one of "s", "ms"/],
+    [
+      "a wrong type deep in the components",
+      "components.2.power.value",
+      "much",
       /components\[2\]\.power\.value: expected number, got "much"/,
-    );
+    ],
+    ["an inverted window", "cell.gMin.value", 300, /cell\.gMin\.value: expected less than gMax/],
+    ["an energy without its action", "components.0.action", "sample", /components\[0\]\.action/],
+    ["an unknown kind", "kind", "quantum", /my\.json: kind/],
+    ["a union's deepest fault", "cell.bits.value", 1.5, /cell\.bits\.value: expected a whole/],
+  ])("name %s", (_, path, value, message) => {
+    expect(changed(path, value)).toThrow(message);
   });
-  it("names an inverted window", () => {
-    expect(at((j) => (j.cell.gMin.value = 300))).toThrow(
-      /cell\.gMin\.value: expected less than gMax/,
-    );
-  });
-  it("names an unknown kind", () => {
-    expect(at((j) => (j.kind = "quantum"))).toThrow(/my\.json: kind/);
-  });
-  it("rejects what is not an object", () => {
+
+  it("name what is not an object at all", () => {
     expect(() => parseTarget(3, "my.json")).toThrow(/my\.json: expected object, got 3/);
     expect(() => parseDevice(null, "d.json")).toThrow(/d\.json: expected object/);
   });
