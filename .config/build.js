@@ -45,7 +45,6 @@ await build({
   target: "node20",
   packages: "external",
   sourcemap: true,
-  banner: { js: "#!/usr/bin/env node" },
   logLevel: "warning",
 });
 const program = join(root, "dist/crosstie.js");

@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
@@ -12,10 +14,12 @@ const root = fileURLToPath(new URL("../../../..", import.meta.url));
 let program = "";
 
 /** Opens an adapter in a new Node process, which must also leave by itself. */
-async function openIn(env: NodeJS.ProcessEnv): Promise<Record<string, unknown>> {
+async function openIn(
+  env: NodeJS.ProcessEnv, cwd = root, text = program,
+): Promise<Record<string, unknown>> {
   const { stdout } = await run(
-    process.execPath, ["--input-type=module", "--eval", program],
-    { cwd: root, env: { ...process.env, ...env }, timeout: 60_000 },
+    process.execPath, ["--input-type=module", "--eval", text],
+    { cwd, env: { ...process.env, ...env }, timeout: 60_000 },
   );
   return JSON.parse(stdout) as Record<string, unknown>;
 }
@@ -37,6 +41,25 @@ describe.runIf(process.platform === "linux")("drivers that cannot be used", () =
     const opened = await openIn({ VK_DRIVER_FILES: "/nonexistent/driver.json" });
     expect(opened.unavailable).toMatch(/VK_DRIVER_FILES=\/nonexistent\/driver\.json/);
     expect(opened.remedy).toMatch(/another device/);
+  });
+});
+
+describe("where Dawn cannot work", () => {
+  test("a missing package is a reason, with the line that installs it", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "crosstie-no-packages-"));
+    try {
+      const opened = await openIn({}, folder);
+      expect(opened.unavailable).toMatch(/^the optional package "webgpu" cannot be loaded \(.+\)$/);
+      expect(opened.remedy).toMatch(/npm install webgpu/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test("a worker thread is told so, instead of crashing", async () => {
+    const worker = JSON.stringify(`data:text/javascript,${encodeURIComponent(program)}`);
+    const text = `import { Worker } from "node:worker_threads"; new Worker(new URL(${worker}));`;
+    expect((await openIn({}, root, text)).unavailable).toMatch(/main thread only/);
   });
 });
 
