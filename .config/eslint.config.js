@@ -15,7 +15,7 @@ const impureGlobals = [
 const reason = "targets/ and compiler/ are pure: no clock, no device, no process, no chance.";
 
 export default defineConfig(
-  { ignores: ["**/node_modules/", "dist/", "coverage/", "test/bench/**", "test/fixtures/**"] },
+  { ignores: ["**/node_modules/", "dist/", "coverage/", "test/bench/peers/", "test/fixtures/**"] },
   {
     files: ["**/*.ts", ".config/**/*.js"],
     extends: [tseslint.configs.recommended],
