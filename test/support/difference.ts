@@ -1,0 +1,17 @@
+/** How far two tensors are apart. */
+import { expect } from "vitest";
+import { elementAt, sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
+
+/** Largest difference relative to the largest magnitude (at least 1); Infinity and NaN must agree in place. */
+export function difference(actual: Tensor, expected: Tensor): number {
+  expect(actual.shape).toEqual(expected.shape);
+  let [worst, scale] = [0, 1];
+  for (let i = 0; i < sizeOf(expected.shape); i++) {
+    const [a, e] = [elementAt(actual, i), elementAt(expected, i)];
+    if (Object.is(a, e) || a === e) continue;
+    if (!Number.isFinite(e) || !Number.isFinite(a)) return Infinity;
+    worst = Math.max(worst, Math.abs(a - e));
+    scale = Math.max(scale, Math.abs(e));
+  }
+  return worst / scale;
+}
