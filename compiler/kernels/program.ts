@@ -47,6 +47,8 @@ export interface Program {
 export interface ProgramOptions {
   readonly maxBuffers?: number;
   readonly boundaries?: ReadonlySet<Value>;
+  /** The graph's clusters in the order in which to run them, when they were formed before. */
+  readonly clusters?: readonly Cluster[];
   /** Kernel names stay unique across the programs of one plan. */
   readonly names?: Names;
 }
@@ -62,7 +64,7 @@ function nameOf(cluster: Cluster): string {
 }
 
 export function buildProgram(graph: Graph, options: ProgramOptions = {}): Program {
-  const clusters = formClusters(graph, {
+  const clusters = options.clusters ?? formClusters(graph, {
     maxBuffers: options.maxBuffers ?? DEFAULT_MAX_BUFFERS,
     ...(options.boundaries ? { boundaries: options.boundaries } : {}),
   });
