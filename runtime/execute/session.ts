@@ -8,6 +8,7 @@
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { bindDim, evalDim, evalShape, type Dim } from "../../compiler/graph/dim.ts";
 import type { Program, ProgramBuffer } from "../../compiler/kernels/program.ts";
+import type { DType } from "../../compiler/graph/dtype.ts";
 import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
 import type {
@@ -20,6 +21,15 @@ export interface SessionOptions {
   readonly wgsl?: readonly (string | undefined)[];
   /** Emitted WASM module for the program's kernels. */
   readonly wasm?: Uint8Array;
+}
+
+/** One prepared run: its commands may be issued in parts, with other work between them. */
+export interface Run {
+  /** Memory and shape of a program buffer. */
+  tensorOf(buffer: number): DeviceTensor;
+  /** Issues dispatches [from, to). */
+  execute(from?: number, to?: number): Promise<void>;
+  outputs(): Map<string, DeviceTensor>;
 }
 
 /** A tensor on a device: its memory and the shape it has there. */
@@ -138,13 +148,12 @@ export class Session {
   }
 
   /**
-   * Runs once. Inputs already on the device are used in place; outputs named in `into` are written
-   * to the given memory, which must not be an input of the same run.
-   * Returns the device memory of every output, valid until the next run with other sizes.
+   * Prepares one run. Inputs already on the device are used in place; outputs named in `into` are
+   * written to the given memory, which must not be an input of the same run.
    */
-  async dispatch(
+  begin(
     feeds: ReadonlyMap<string, Feed>, into: ReadonlyMap<string, DeviceBuffer> = new Map(),
-  ): Promise<Map<string, DeviceTensor>> {
+  ): Run {
     const sizes = this.#sizes(feeds);
     const binding = this.#bind(sizes);
     const buffers = [...binding.buffers];
@@ -164,26 +173,45 @@ export class Session {
         sizes: kernel.kernel.symbols.map((s) => sizes[s] as number),
       };
     });
-    await this.device.run(commands);
-    return new Map(this.program.outputs.map(({ name, buffer }) => {
-      const { shape } = this.program.buffers[buffer] as ProgramBuffer;
-      return [name, { buffer: buffers[buffer] as DeviceBuffer, shape: evalShape(shape, sizes) }];
-    }));
+    const tensorOf = (index: number): DeviceTensor => {
+      const { shape } = this.program.buffers[index] as ProgramBuffer;
+      return { buffer: buffers[index] as DeviceBuffer, shape: evalShape(shape, sizes) };
+    };
+    return {
+      tensorOf,
+      execute: (from = 0, to = commands.length) => this.device.run(commands.slice(from, to)),
+      outputs: () => new Map(this.program.outputs.map((o) => [o.name, tensorOf(o.buffer)])),
+    };
+  }
+
+  /**
+   * Runs once and leaves the outputs on the device: valid until the next run with other sizes.
+   */
+  async dispatch(
+    feeds: ReadonlyMap<string, Feed>, into: ReadonlyMap<string, DeviceBuffer> = new Map(),
+  ): Promise<Map<string, DeviceTensor>> {
+    const run = this.begin(feeds, into);
+    await run.execute();
+    return run.outputs();
   }
 
   /** Runs once and reads every output back. */
   async run(feeds: ReadonlyMap<string, Feed>): Promise<Map<string, Tensor>> {
-    const held = await this.dispatch(feeds);
+    return this.readAll(await this.dispatch(feeds));
+  }
+
+  /** Copies the program's outputs to the host. */
+  async readAll(held: ReadonlyMap<string, DeviceTensor>): Promise<Map<string, Tensor>> {
     const results = new Map<string, Tensor>();
     for (const { name, buffer } of this.program.outputs) {
       const { dtype } = this.program.buffers[buffer] as ProgramBuffer;
-      const { buffer: memory, shape } = held.get(name) as DeviceTensor;
-      results.set(name, await this.#download(dtype, shape, memory));
+      results.set(name, await this.readTensor(held.get(name) as DeviceTensor, dtype));
     }
     return results;
   }
 
-  async #download(dtype: Tensor["dtype"], shape: readonly number[], memory: DeviceBuffer): Promise<Tensor> {
+  /** Copies one tensor to the host. */
+  async readTensor({ buffer: memory, shape }: DeviceTensor, dtype: DType): Promise<Tensor> {
     const count = sizeOf(shape);
     if (this.device instanceof InterpreterDevice && this.device.float === "f64") {
       return { dtype, shape, data: this.device.readWide(memory, count), splat: false };
