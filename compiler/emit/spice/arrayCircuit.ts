@@ -10,6 +10,8 @@
  * input line or from a separate source line, the two signs of a pair interleaved or not.
  */
 
+import type { Ohm } from "../../../targets/units.ts";
+
 /** Which end of the supplying line the driver sits at; "top" and "bottom" for source lines. */
 export type DriveEnd = "left" | "right" | "top" | "bottom" | "both";
 /** Which end of the bit line is sensed; at "both" the two currents are added. */
@@ -93,14 +95,14 @@ export interface ArrayCircuit {
   readonly cols: number;
   /** `[row][col]`, siemens; 0 is an open cell, Infinity a short. */
   readonly conductance: Float64Array;
-  /** Ohm of one segment of a row (of a source line, where there are any). 0 is an ideal line. */
-  readonly rowSegmentOhm: number;
-  /** Ohm of one segment of a column. */
-  readonly colSegmentOhm: number;
-  /** Ohm between each ideal driver and its line; 0 where left out. */
-  readonly sourceOhm?: number | undefined;
-  /** Ohm between each bit line and its 0 V terminal; 0 where left out. */
-  readonly senseOhm?: number | undefined;
+  /** One segment of a row (of a source line, where there are any). 0 is an ideal line. */
+  readonly rowSegmentOhm: Ohm;
+  /** One segment of a column. */
+  readonly colSegmentOhm: Ohm;
+  /** Between each ideal driver and its line; 0 where left out. */
+  readonly sourceOhm?: Ohm | undefined;
+  /** Between each bit line and its 0 V terminal; 0 where left out. */
+  readonly senseOhm?: Ohm | undefined;
   readonly driveEnd?: DriveEnd | undefined;
   /** "bottom" where left out. */
   readonly senseEnd?: SenseEnd | undefined;
@@ -118,8 +120,8 @@ export function fillCircuit(circuit: ArrayCircuit): FilledCircuit {
   return {
     ...circuit,
     topology,
-    sourceOhm: circuit.sourceOhm ?? 0,
-    senseOhm: circuit.senseOhm ?? 0,
+    sourceOhm: circuit.sourceOhm ?? (0 as Ohm),
+    senseOhm: circuit.senseOhm ?? (0 as Ohm),
     driveEnd: circuit.driveEnd ?? topologies[topology].driveEnds[0]!,
     senseEnd: circuit.senseEnd ?? "bottom",
     cell: circuit.cell ?? { kind: "linear" },

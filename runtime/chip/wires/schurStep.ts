@@ -1,0 +1,98 @@
+/**
+ * Linear steps for arrays supplied over their rows: word lines eliminated, bit lines by conjugate
+ * gradients (`wordLines.ts`, `bitLines.ts`), in the units and layouts of `balance.ts`.
+ */
+
+import { bitSystemOf, conjugateGradients } from "./bitLines.ts";
+import type { LinearStep, StepResult } from "./linearStep.ts";
+import type { Geometry } from "./problem.ts";
+import { wordLinesOf } from "./wordLines.ts";
+
+export interface SchurStep extends LinearStep {
+  /**
+   * The drops of the linear array under the given row voltages, from nothing.
+   * @param tolerance of each column's imbalance, relative to its current into ideal bit lines, but
+   *   to no less than a thousandth of the largest: what a column gets by sneak paths alone is not
+   *   known before
+   */
+  settle(
+    volt: Float64Array, tolerance: number, most: number,
+    supplyDrop: Float64Array, bitDrop: Float64Array,
+  ): StepResult;
+}
+
+const direct: StepResult = { iterations: 0, converged: true };
+
+/** @param slope `[row][col]`, siemens, all finite and not negative */
+export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
+  const { supply, bit, circuit, rowsPerNode } = geometry;
+  const { rows, cols } = circuit;
+  const scale = supply.kind === "chain" ? 1 / supply.segment : 1;
+  const scaled = slope.slice();
+  for (let c = 0; c < scaled.length; c++) scaled[c]! *= scale;
+  const nodes = bit.kind === "chain" ? bit.length : 1;
+  const nodeOffset = Int32Array.from({ length: rows }, (_, i) =>
+    bit.kind === "chain" ? Math.floor(i / rowsPerNode) * cols : 0);
+  const words = wordLinesOf(supply, scale, { rows, cols, nodeOffset, slope: scaled });
+  const system = bit.kind === "ideal" ? undefined : bitSystemOf(bit, scale, cols, words);
+  const size = nodes * cols;
+  const drives = new Float64Array(rows * cols);
+
+  /** Fills every position of the grid of bit drops from the solved nodes. */
+  const expand = (x: Float64Array, bitDrop: Float64Array): void => {
+    for (let at = 0; at < bitDrop.length; at += size) bitDrop.set(x, at);
+  };
+
+  return {
+    settle(volt, tolerance, most, supplyDrop, bitDrop) {
+      let result = direct;
+      bitDrop.fill(0);
+      if (system !== undefined) {
+        const rhs = new Float64Array(size);
+        const x = new Float64Array(size);
+        words.addInput(volt, rhs);
+        const limit = new Float64Array(cols);
+        for (let at = 0, j = 0; at < size; at++) {
+          limit[j]! += tolerance * Math.abs(rhs[at]!);
+          if (++j === cols) j = 0;
+        }
+        const least = 1e-3 * limit.reduce((a, b) => Math.max(a, b), 0);
+        for (let j = 0; j < cols; j++) limit[j] = Math.max(limit[j]!, least);
+        result = conjugateGradients(system, rhs, x, limit, most);
+        expand(x, bitDrop);
+      }
+      for (let i = 0, c = 0; i < rows; i++) {
+        const v = volt[i]!;
+        const above = Math.floor(i / rowsPerNode) * cols;
+        for (let j = 0; j < cols; j++, c++) drives[c] = scaled[c]! * (v - bitDrop[above + j]!);
+      }
+      words.solve(drives, supplyDrop);
+      return result;
+    },
+    correct(supplyImbalance, bitImbalance, limit, most, supplyDrop, bitDrop) {
+      let result = direct;
+      bitDrop.fill(0);
+      for (let c = 0; c < drives.length; c++) drives[c] = scale * supplyImbalance[c]!;
+      if (system !== undefined) {
+        words.solve(drives, supplyDrop);
+        const rhs = new Float64Array(size);
+        for (let at = 0; at < size; at++) rhs[at] = -scale * bitImbalance[at]!;
+        for (let i = 0, c = 0; i < rows; i++) {
+          const start = nodeOffset[i]!;
+          for (let j = 0; j < cols; j++, c++) rhs[start + j]! += scaled[c]! * supplyDrop[c]!;
+        }
+        const x = new Float64Array(size);
+        result = conjugateGradients(system, rhs, x, limit.map((l) => scale * l), most);
+        expand(x, bitDrop);
+      }
+      for (let i = 0, c = 0; i < rows; i++) {
+        const above = Math.floor(i / rowsPerNode) * cols;
+        for (let j = 0; j < cols; j++, c++) {
+          drives[c] = -drives[c]! - scaled[c]! * bitDrop[above + j]!;
+        }
+      }
+      words.solve(drives, supplyDrop);
+      return result;
+    },
+  };
+}
