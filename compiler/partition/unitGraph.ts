@@ -1,0 +1,128 @@
+/**
+ * What is placed: units with a cost on each side, and the values that pass between them. A value is
+ * converted once however many consumers read it on the other side. Knows nothing of the tensor
+ * graph; block formation makes one of these from it.
+ */
+import { InternalError } from "../errors.ts";
+import type { Cost } from "./cost/cost.ts";
+
+export type Placement = "digital" | "analog";
+
+export interface Unit {
+  readonly id: string;
+  readonly name: string;
+  readonly digital: Cost;
+  /** Absent when the unit cannot be analog; `reason` then says why. */
+  readonly analog?: Cost | undefined;
+  readonly reason?: string | undefined;
+  /** Arrays that the analog placement occupies. */
+  readonly arrays?: number | undefined;
+  /** Asked for by the person: no other placement is tried. */
+  readonly pinned?: Placement | undefined;
+}
+
+/** The host: model inputs come from it, model outputs go to it. It is digital. */
+export const HOST = "@host";
+
+/** A value made by one unit (or the host) and read by others. */
+export interface UnitValue {
+  readonly name: string;
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly bytes: number;
+  /** Paid once when the producer is digital and some consumer analog. */
+  readonly toAnalog: Cost;
+  /** Paid once when the producer is analog and some consumer digital. */
+  readonly toDigital: Cost;
+}
+
+export interface UnitGraph {
+  readonly units: readonly Unit[];
+  readonly values: readonly UnitValue[];
+}
+
+/** Weights of an additive objective: per joule, per second, per square metre. */
+export interface Weights {
+  readonly energy: number;
+  readonly latency: number;
+  readonly area: number;
+}
+
+export const ENERGY: Weights = { energy: 1, latency: 0, area: 0 };
+export const LATENCY: Weights = { energy: 0, latency: 1, area: 0 };
+export const AREA: Weights = { energy: 0, latency: 0, area: 1 };
+
+/** Energy, latency and area of a whole placement. */
+export interface Totals {
+  readonly energyJ: number;
+  readonly latencyS: number;
+  readonly areaM2: number;
+}
+
+/** The weighted sum that an additive objective minimises. */
+export function weigh(cost: Totals, weights: Weights): number {
+  return (
+    cost.energyJ * weights.energy + cost.latencyS * weights.latency + cost.areaM2 * weights.area
+  );
+}
+
+/** Unit id -> side. */
+export type Assignment = ReadonlyMap<string, Placement>;
+
+/** Sides that a unit may take. */
+export function allowed(unit: Unit): readonly Placement[] {
+  if (unit.pinned !== undefined) return [unit.pinned];
+  return unit.analog === undefined ? ["digital"] : ["digital", "analog"];
+}
+
+const sideOf = (assignment: Assignment, id: string): Placement =>
+  id === HOST ? "digital" : (assignment.get(id) ?? "digital");
+
+/** Which way a value is converted under an assignment, if at all. */
+export function crossing(value: UnitValue, assignment: Assignment): Cost | undefined {
+  const from = sideOf(assignment, value.from);
+  if (value.to.every((id) => sideOf(assignment, id) === from)) return undefined;
+  return from === "digital" ? value.toAnalog : value.toDigital;
+}
+
+/** Totals of an assignment: units on their sides, and every value that crosses, once. */
+export function evaluate(graph: UnitGraph, assignment: Assignment): Totals {
+  let energyJ = 0;
+  let latencyS = 0;
+  let areaM2 = 0;
+  const add = (cost: Totals): void => {
+    energyJ += cost.energyJ;
+    latencyS += cost.latencyS;
+    areaM2 += cost.areaM2;
+  };
+  for (const unit of graph.units) add(unitCost(unit, sideOf(assignment, unit.id)));
+  for (const value of graph.values) {
+    const cost = crossing(value, assignment);
+    if (cost !== undefined) add(cost);
+  }
+  return { energyJ, latencyS, areaM2 };
+}
+
+/** A unit's cost on a side. */
+export function unitCost(unit: Unit, side: Placement): Cost {
+  const cost = side === "digital" ? unit.digital : unit.analog;
+  if (cost === undefined) throw new InternalError(`unit ${unit.id} has no analog cost`);
+  return cost;
+}
+
+/** Throws when an id is used twice, a value names an unknown unit, or a pin cannot be kept. */
+export function checkUnitGraph(graph: UnitGraph): void {
+  const ids = new Set<string>([HOST]);
+  for (const unit of graph.units) {
+    if (ids.has(unit.id)) throw new InternalError(`unit id ${unit.id} is used twice`);
+    ids.add(unit.id);
+    if (unit.pinned === "analog" && unit.analog === undefined) {
+      throw new InternalError(`unit ${unit.id} is pinned to analog but has no analog cost`);
+    }
+  }
+  for (const value of graph.values) {
+    for (const id of [value.from, ...value.to]) {
+      if (!ids.has(id)) throw new InternalError(`value ${value.name} names unknown unit ${id}`);
+    }
+  }
+}

@@ -1,0 +1,114 @@
+/** Random unit graphs, and the slow oracle: every assignment, evaluated. */
+import fc from "fast-check";
+import { NO_COST } from "../../../compiler/partition/cost/cost.ts";
+import type { Cost } from "../../../compiler/partition/cost/cost.ts";
+import { HOST, allowed, evaluate } from "../../../compiler/partition/unitGraph.ts";
+import type {
+  Assignment,
+  Placement,
+  Totals,
+  Unit,
+  UnitGraph,
+  UnitValue,
+} from "../../../compiler/partition/unitGraph.ts";
+
+export const cost = (energyJ: number, latencyS = 0, areaM2 = 0): Cost => ({
+  ...NO_COST,
+  energyJ,
+  latencyS,
+  areaM2,
+});
+
+/** Costs over six decades, zero now and then, so that rounding and ties are both met. */
+const amount = fc.oneof(
+  { weight: 1, arbitrary: fc.constant(0) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 3 }) },
+  {
+    weight: 6,
+    arbitrary: fc.double({ min: -9, max: -3, noNaN: true }).map((e) => 10 ** e),
+  },
+);
+const anyCost = fc.tuple(amount, amount, amount).map(([e, l, a]) => cost(e, l, a));
+
+const anyUnit = fc.record({
+  digital: anyCost,
+  analog: fc.option(anyCost, { nil: undefined, freq: 4 }),
+  arrays: fc.integer({ min: 1, max: 9 }),
+  pin: fc.integer({ min: 0, max: 19 }),
+});
+
+/** A directed acyclic graph of up to `most` units: values go from lower to higher numbers. */
+export const unitGraphs = (most: number): fc.Arbitrary<UnitGraph> =>
+  fc.integer({ min: 1, max: most }).chain((n) =>
+    fc
+      .tuple(
+        fc.array(anyUnit, { minLength: n, maxLength: n }),
+        fc.array(
+          fc.tuple(
+            fc.integer({ min: -1, max: n - 1 }),
+            fc.uniqueArray(fc.integer({ min: 0, max: n }), { minLength: 1, maxLength: 4 }),
+            anyCost,
+            anyCost,
+          ),
+          { minLength: n, maxLength: 2 * n },
+        ),
+      )
+      .map(([rawUnits, rawValues]) => {
+        const units = rawUnits.map(
+          ({ digital, analog, arrays, pin }, i): Unit => ({
+            id: `u${i}`,
+            name: `unit ${i}`,
+            digital,
+            analog,
+            arrays,
+            pinned: pin === 0 ? "digital" : pin === 1 && analog !== undefined ? "analog" : undefined,
+          }),
+        );
+        const name = (i: number): string => (i < 0 || i >= n ? HOST : `u${i}`);
+        const values = rawValues.map(
+          ([from, consumers, toAnalog, toDigital], i): UnitValue => ({
+            name: `v${i}`,
+            from: name(from),
+            to: consumers.filter((c) => c > from).map(name),
+            bytes: 1,
+            toAnalog,
+            toDigital,
+          }),
+        );
+        return { units, values: values.filter(({ to }) => to.length > 0) };
+      }),
+  );
+
+/** Every assignment with its totals. */
+export function enumerate(graph: UnitGraph): { assignment: Assignment; totals: Totals }[] {
+  let all: Map<string, Placement>[] = [new Map()];
+  for (const unit of graph.units) {
+    all = allowed(unit).flatMap((side) => all.map((a) => new Map(a).set(unit.id, side)));
+  }
+  return all.map((assignment) => ({ assignment, totals: evaluate(graph, assignment) }));
+}
+
+/** A chain of n units, or ladders of two branches that meet again: series-parallel graphs. */
+export function ladder(n: number, seed: number): UnitGraph {
+  let state = seed;
+  const random = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const small = (): Cost => cost(10 ** (-6 + 2 * random()), 10 ** (-6 + 2 * random()));
+  const units = Array.from({ length: n }, (_, i): Unit => ({
+    id: `u${i}`,
+    name: `u${i}`,
+    digital: small(),
+    analog: random() < 0.7 ? small() : undefined,
+  }));
+  const values = Array.from({ length: n }, (_, i): UnitValue => ({
+    name: `v${i}`,
+    from: `u${i}`,
+    to: i + 1 === n ? [HOST] : [`u${i + 1}`, ...(i % 3 === 0 && i + 2 < n ? [`u${i + 2}`] : [])],
+    bytes: 1,
+    toAnalog: cost(10 ** (-7 + 2 * random()), 1e-7),
+    toDigital: cost(10 ** (-7 + 2 * random()), 1e-7),
+  }));
+  return { units, values };
+}
