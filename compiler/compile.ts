@@ -1,0 +1,73 @@
+/**
+ * The compiler on one page: from an imported graph to everything that an artifact holds. Pure: no
+ * file, no device, no clock. Every level it goes through is in the result, and prints.
+ */
+import type { Target } from "../targets/schema.ts";
+import { emitWasmModule } from "./emit/wasm/emit.ts";
+import { emitWgsl, type WgslKernel } from "./emit/wgsl/emit.ts";
+import { webGpuDefaults, maxBuffers, type DeviceProfile } from "./emit/wgsl/profile.ts";
+import type { Graph } from "./graph/graph.ts";
+import { verifyGraph } from "./graph/verify.ts";
+import { formClusters } from "./kernels/cluster.ts";
+import { buildProgram, type Program } from "./kernels/program.ts";
+import { formHybrid, unitsInOrder, type HybridProgram } from "./partition/hybrid.ts";
+import { minimumCut, type CutResult } from "./partition/minimumCut.ts";
+import { minimumProduct } from "./partition/parametric.ts";
+import { priceUnits, type AnalogChoice } from "./partition/price.ts";
+import { ENERGY, LATENCY, type UnitGraph } from "./partition/unitGraph.ts";
+import { formUnits, type Unit } from "./partition/units.ts";
+import { foldConstants } from "./passes/foldConstants.ts";
+import { foldScale } from "./passes/foldScale.ts";
+import { deadCode, type Pass } from "./passes/rewrite.ts";
+import { simplify } from "./passes/simplify.ts";
+
+/** In order; each leaves a graph of the same meaning. */
+export const passes: readonly Pass[] = [foldConstants, simplify, foldScale, foldConstants, deadCode];
+
+export function optimise(graph: Graph): Graph {
+  return passes.reduce((current, pass) => pass.run(current), graph);
+}
+
+export const objectives = {
+  energy: (units: UnitGraph) => minimumCut(units, ENERGY),
+  latency: (units: UnitGraph) => minimumCut(units, LATENCY),
+  edp: (units: UnitGraph) => minimumProduct(units),
+} satisfies Record<string, (units: UnitGraph) => CutResult>;
+export type Objective = keyof typeof objectives;
+
+export interface CompileOptions {
+  readonly target: Target;
+  readonly objective: Objective;
+  readonly analog: AnalogChoice;
+  /** Limits that shaders are emitted for; the defaults run on every WebGPU device. */
+  readonly profile?: DeviceProfile;
+}
+
+export interface Compiled {
+  readonly options: CompileOptions;
+  /** After all passes. */
+  readonly graph: Graph;
+  readonly units: readonly Unit[];
+  readonly priced: UnitGraph;
+  readonly cut: CutResult;
+  readonly hybrid: HybridProgram;
+  readonly program: Program;
+  /** One per kernel of the program. */
+  readonly wgsl: readonly WgslKernel[];
+  readonly wasm: Uint8Array;
+}
+
+export function compile(imported: Graph, options: CompileOptions): Compiled {
+  const profile = options.profile ?? webGpuDefaults;
+  const graph = verifyGraph(optimise(imported));
+  const clusters = formClusters(graph, { maxBuffers: maxBuffers(profile) });
+  const units = formUnits(clusters);
+  const priced = priceUnits(graph, units, options.target, options.analog);
+  const cut = objectives[options.objective](priced);
+  const placements = units.map((u) => cut.assignment.get(u.id) ?? "digital");
+  const hybrid = formHybrid(graph, units, placements);
+  const program = buildProgram(graph, { clusters: unitsInOrder(hybrid).map((u) => u.cluster) });
+  const wgsl = program.kernels.map((kernel) => emitWgsl(kernel, profile));
+  const wasm = emitWasmModule(program.kernels);
+  return { options, graph, units, priced, cut, hybrid, program, wgsl, wasm };
+}
