@@ -61,7 +61,7 @@ const component = z
     name: z.string().min(1),
     per: z.enum(OWNERS),
     count: figure("1", { min: 0 }).meta({ description: "instances per owner, may be a fraction" }),
-    /** Energy per action, with the action it belongs to; `count` matters for power and area only. */
+    /** Energy per action and the action it belongs to; `count` matters for power and area. */
     action: z.enum(ACTIONS).optional(),
     energy: figure("J").optional(),
     /** A line charged through a swing: energy = (columns perCell + fixed) swing^2. */

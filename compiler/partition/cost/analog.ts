@@ -4,7 +4,7 @@
  * energies; cells by E[V^2] sum(G) t where the target asks for it; busy components by power and
  * time; latency as a fill and then one product per interval; area as instances times area.
  */
-import type { Coding, Component, HybridTarget } from "../../../targets/schema.ts";
+import type { Action, Coding, Component, HybridTarget } from "../../../targets/schema.ts";
 import { convertedColumns, readSchedule } from "../../../targets/schedule.ts";
 import type { Schedule } from "../../../targets/schedule.ts";
 import { dissipation } from "../../../targets/units.ts";
@@ -49,16 +49,12 @@ export function analogCost(
     ? Math.max(schedule.interval, sums.secondsPerVector)
     : schedule.interval + sums.secondsPerVector;
   const latency = schedule.latency + (products - 1) * interval;
-  const busyS = products * schedule.interval;
-  const one: Usage = grid;
+  const first = withPrefix(schedule.latency, "s");
   const terms: CostTerm[] = [
-    ...target.components.map((part) =>
-      componentTerm(part, target, schedule, one, shape.vectors, busyS, replicas),
-    ),
-    ...cellTerms(shape, grid, schedule, target),
+    ...productTerms(shape, grid, schedule, target, { products: shape.vectors, replicas }),
     term({
       name: "products",
-      formula: `${withPrefix(schedule.latency, "s")} + ${products - 1} x interval; ${schedule.formula}`,
+      formula: `${first} + ${products - 1} x interval; ${schedule.formula}`,
       value: products,
       unit: "product",
       source: target.input.readTime.source,
@@ -69,12 +65,51 @@ export function analogCost(
     standbyTerm(target, latency),
   ];
   return {
-    cost: costOf(terms.filter((t) => t.energyJ !== 0 || t.latencyS !== 0 || t.areaM2 !== 0)),
+    cost: costOf(withoutZeros(terms)),
     grid,
     schedule,
     arrays: grid.tiles * replicas,
     stageS: products * interval,
   };
+}
+
+export const withoutZeros = (terms: readonly CostTerm[]): CostTerm[] =>
+  terms.filter((t) => t.energyJ !== 0 || t.latencyS !== 0 || t.areaM2 !== 0);
+
+export interface ProductOptions {
+  /** Products with all tiles, over all replicas. */
+  readonly products: number;
+  /** Copies of the arrays; their area is counted, 0 when it is counted elsewhere. */
+  readonly replicas: number;
+  /** Rows and columns trade places: the array is read the other way. */
+  readonly transposed?: boolean;
+  /** Only parts with one of these actions; all parts, and the cells, unless given. */
+  readonly only?: readonly Action[];
+  /** Seconds that powered parts are busy; the products' own unless given. */
+  readonly busyS?: number;
+}
+
+/** Energy of products, and the area of the arrays that make them: one term per component. */
+export function productTerms(
+  shape: ContractionShape,
+  grid: TileGrid,
+  schedule: Schedule,
+  target: HybridTarget,
+  options: ProductOptions,
+): CostTerm[] {
+  const use: Usage = options.transposed
+    ? { ...grid, usedRows: grid.usedColumns, usedColumns: grid.usedRows }
+    : grid;
+  const { only, products } = options;
+  const parts = target.components.filter(
+    ({ action }) => only === undefined || (action !== undefined && only.includes(action)),
+  );
+  const busyS = options.busyS ?? (products / Math.max(1, options.replicas)) * schedule.interval;
+  const cells = only === undefined ? cellTerms(shape, grid, target, products, schedule) : [];
+  return [
+    ...parts.map((part) => componentTerm(part, target, schedule, use, { ...options, busyS })),
+    ...cells,
+  ];
 }
 
 /** Energy of one component for all products, and its area on all occupied arrays. */
@@ -83,35 +118,31 @@ function componentTerm(
   target: HybridTarget,
   schedule: Schedule,
   use: Usage,
-  vectors: number,
-  busyS: number,
-  replicas: number,
+  { products, replicas, busyS }: ProductOptions & { readonly busyS: number },
 ): CostTerm {
   const figures = componentFigures(part, target);
-  const instances = figures.instances * use.tiles * replicas;
-  const actions =
-    part.action === undefined
-      ? 0
-      : ACTION_COUNTS[part.action](use, schedule, target) * vectors;
-  const perAction = actions * figures.energy;
-  const powered = instances * figures.power * busyS;
+  const instances = figures.instances * use.tiles;
+  const perProduct =
+    part.action === undefined ? 0 : ACTION_COUNTS[part.action](use, schedule, target);
+  const actions = perProduct * products;
+  const powered = instances * Math.max(1, replicas);
   const said = [
     part.action === undefined
       ? undefined
       : `${actions} ${part.action} x ${withPrefix(figures.energy, "J")}`,
     figures.power === 0
       ? undefined
-      : `${Number(instances.toPrecision(4))} x ${withPrefix(figures.power, "W")} x ` +
+      : `${Number(powered.toPrecision(4))} x ${withPrefix(figures.power, "W")} x ` +
         withPrefix(busyS, "s"),
   ].filter((text) => text !== undefined);
   return term({
     name: part.name,
     formula: said.length === 0 ? "area only" : said.join(" + "),
-    value: part.action === undefined ? instances : actions,
+    value: part.action === undefined ? powered : actions,
     unit: part.action ?? part.per,
     source: figures.source,
-    energyJ: perAction + powered,
-    areaM2: instances * figures.area,
+    energyJ: actions * figures.energy + powered * figures.power * busyS,
+    areaM2: instances * replicas * figures.area,
   });
 }
 
@@ -140,22 +171,35 @@ export function meanConductance(shape: ContractionShape, target: HybridTarget): 
 function cellTerms(
   shape: ContractionShape,
   grid: TileGrid,
-  schedule: Schedule,
   target: HybridTarget,
+  products: number,
+  schedule: Schedule,
+): CostTerm[] {
+  const seconds = schedule.pulseUnits * target.input.readTime.value;
+  return conductionTerms(shape, grid, target, products, seconds);
+}
+
+/** E[V^2] sum(G) t for `products` reads that each last `seconds`; none for lumped cells. */
+export function conductionTerms(
+  shape: ContractionShape,
+  grid: TileGrid,
+  target: HybridTarget,
+  products: number,
+  seconds: number,
 ): CostTerm[] {
   if (target.array.energy !== "conductance") return [];
+  const time = seconds as Second;
   const mean = meanConductance(shape, target);
   const total = (grid.weightCells * mean + grid.idleCells * target.cell.gMin.value) as Siemens;
   const volts = target.input.readVoltage.value;
   const onSquare = ON_SQUARE[target.input.coding](shape.inputStats);
-  const time = (schedule.pulseUnits * target.input.readTime.value) as Second;
-  const energyJ = shape.vectors * dissipation(onSquare * volts * volts, total, time);
+  const energyJ = products * dissipation(onSquare * volts * volts, total, time);
   const known = shape.inputStats === undefined ? "uniform inputs" : "measured inputs";
   return [
     term({
       name: "cells",
       formula:
-        `${shape.vectors} x E[V^2] (${withPrefix(volts, "V")})^2 x ${onSquare.toPrecision(3)} ` +
+        `${products} x E[V^2] (${withPrefix(volts, "V")})^2 x ${onSquare.toPrecision(3)} ` +
         `(${known}) x sum G ${withPrefix(total, "S")} x ${withPrefix(time, "s")}`,
       value: total,
       unit: "S",
@@ -186,7 +230,7 @@ function partialSums(shape: ContractionShape, grid: TileGrid, target: HybridTarg
 }
 
 /** Writing the weights, shared by the inferences that one programming serves. */
-function programmingTerm(
+export function programmingTerm(
   shape: ContractionShape,
   grid: TileGrid,
   target: HybridTarget,
@@ -208,7 +252,7 @@ function programmingTerm(
   });
 }
 
-/** Seconds to program a contraction once: rows of pulses, verified, on all tiles at the same time. */
+/** Seconds to program a contraction once: pulses and verify reads, all tiles at the same time. */
 export function programmingTime(grid: TileGrid, target: HybridTarget): number {
   const { pulses, pulseTime, verifyTime, parallel } = target.write;
   const cells = grid.weightCells / grid.tiles;

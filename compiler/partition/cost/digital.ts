@@ -71,7 +71,8 @@ function standby(target: Target): { power: number; formula: string; source: stri
   const arrays = arraysPerChip(target);
   let leakage: number = target.leakage.value;
   for (const part of target.components) {
-    leakage += (part.leakage?.value ?? 0) * part.count.value * OWNERS_PER_ARRAY[part.per](target) * arrays;
+    const instances = part.count.value * OWNERS_PER_ARRAY[part.per](target) * arrays;
+    leakage += (part.leakage?.value ?? 0) * instances;
   }
   return {
     power: idle.value + leakage,

@@ -61,7 +61,7 @@ export const unitGraphs = (most: number): fc.Arbitrary<UnitGraph> =>
             digital,
             analog,
             arrays,
-            pinned: pin === 0 ? "digital" : pin === 1 && analog !== undefined ? "analog" : undefined,
+            pinned: pin === 0 ? "digital" : pin === 1 && analog ? "analog" : undefined,
           }),
         );
         const name = (i: number): string => (i < 0 || i >= n ? HOST : `u${i}`);
