@@ -109,7 +109,7 @@ function notSettled(residual: number, steps: number): UserError {
   return new UserError(
     `The array did not settle: after ${steps} Newton steps its nodes are out of balance by a ` +
       `relative ${residual.toExponential(1)}`,
-    { place: "cell", remedy: "The current of a cell must grow with its voltage everywhere" },
+    { place: "cell", remedy: "The current of a cell must grow with its voltage, without jumps" },
   );
 }
 
