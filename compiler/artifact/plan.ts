@@ -1,0 +1,95 @@
+/**
+ * The plan: what an artifact's `plan.json` holds. Data that a person can read and a runtime can
+ * execute without knowing ONNX: segments in order, kernels with their buffers and dispatches,
+ * placements with their prices, and the names of the files beside it. Schema here; writing and
+ * reading files is `runtime/files/artifactFiles.ts`.
+ */
+import { z } from "zod";
+import { dtypes } from "../graph/dtype.ts";
+import { programSchema } from "../kernels/serialise.ts";
+
+export const PLAN_FORMAT = "crosstie-plan";
+export const PLAN_VERSION = 1;
+
+/** Files of an artifact, as the plan names them. */
+export const artifactFiles = {
+  plan: "plan.json",
+  kernels: "kernels",
+  wasm: "kernels.wasm",
+  weights: "weights.safetensors",
+  crossbars: "crossbars.json",
+  conductances: "conductances.safetensors",
+  report: "report.html",
+} as const;
+
+const finite = z.number().refine(Number.isFinite, "a finite number");
+const count = z.number().int().min(0);
+const costSchema = z.strictObject({ energyJ: finite, latencyS: finite, areaM2: finite });
+export type PlanCost = z.output<typeof costSchema>;
+
+const segmentSchema = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["digital", "analog"]),
+  /** ONNX nodes, in order. */
+  nodes: z.array(z.string()),
+  units: z.array(z.string()),
+  macs: finite,
+  /** Indices into the program's dispatches; an analog block has one, its digital twin. */
+  dispatches: z.array(count),
+  cost: costSchema,
+  /** An analog block as a graph in text, constants by name. */
+  graph: z.string().optional(),
+});
+export type PlanSegment = z.output<typeof segmentSchema>;
+
+const placedSchema = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  placement: z.enum(["digital", "analog"]),
+  reason: z.string().optional(),
+  digital: costSchema,
+  analog: costSchema.optional(),
+});
+
+const valueSchema = z.strictObject({
+  name: z.string(),
+  dtype: z.enum(dtypes),
+  /** Sizes as text: "3", "N", "49*N". */
+  shape: z.array(z.string()),
+});
+
+const shaderSchema = z.strictObject({
+  kernel: z.string(),
+  file: z.string().regex(/^kernels\/[A-Za-z0-9_]+\.wgsl$/, "a file in kernels/"),
+});
+
+export const planSchema = z.strictObject({
+  format: z.literal(PLAN_FORMAT),
+  version: z.literal(PLAN_VERSION),
+  generator: z.string(),
+  model: z.strictObject({ name: z.string(), opset: count, parameters: count }),
+  /** The target file's JSON; `targets/target.ts` says what it holds. */
+  target: z.record(z.string(), z.unknown()),
+  /** The device file of the target's cells. */
+  device: z.record(z.string(), z.unknown()).optional(),
+  options: z.strictObject({
+    objective: z.enum(["energy", "latency", "edp"]),
+    analog: z.enum(["auto", "all", "none"]),
+    blockSize: count.min(1),
+  }),
+  inputs: z.array(valueSchema),
+  outputs: z.array(valueSchema),
+  segments: z.array(segmentSchema),
+  partition: z.strictObject({
+    objective: finite, bound: finite, optimal: z.boolean(), units: z.array(placedSchema),
+  }),
+  cost: costSchema,
+  tiles: count,
+  program: programSchema,
+  shaders: z.array(shaderSchema),
+  /** Digest of each other file (SHA-256, hex): an edited artifact is told from a whole one. */
+  digests: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
+  /** The model's card, when it has one: data set and preprocessing. */
+  card: z.unknown().optional(),
+});
+export type Plan = z.output<typeof planSchema>;

@@ -1,0 +1,137 @@
+/**
+ * `simulate` as a function: a data set through the digital program, the ideal chip and the
+ * simulated chip. Every chip accuracy is of a chip that was programmed (and aged, if asked).
+ */
+import { UserError } from "../../compiler/errors.ts";
+import { elementAt, tensor, type Tensor } from "../../compiler/graph/tensor.ts";
+import { cardSchema } from "../../models/card.ts";
+import { openDataset, type Dataset } from "../data/dataset.ts";
+import { openDevice, type DeviceChoice } from "../device/open.ts";
+import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
+import { openChip, type BlockStatistics } from "./chip.ts";
+import { openArtifact } from "./executable.ts";
+
+export interface SimulateRequest {
+  readonly directory: string;
+  /** Data SPEC. */
+  readonly data: string;
+  readonly dataDir?: string;
+  readonly trials: number;
+  readonly seed: number;
+  readonly device: DeviceChoice;
+  /** Seconds between programming and reading. */
+  readonly time?: number;
+  /** Imperfections to leave on; all by default. */
+  readonly only?: readonly string[];
+  /** Called after every batch: what runs, samples done, samples in all. */
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+export interface SimulateResult {
+  readonly device: string;
+  readonly samples: number;
+  readonly accuracy: {
+    readonly digital: number;
+    readonly ideal: number;
+    readonly chip: {
+      readonly mean: number; readonly std: number; readonly trials: readonly number[];
+    };
+  };
+  readonly blocks: readonly BlockStatistics[];
+  readonly seconds: { readonly digital: number; readonly ideal: number; readonly chip: number };
+}
+
+/** Samples per run: large enough to fill the kernels, small enough for their memory. */
+const BATCH = 128;
+/** Samples by which converter ranges are calibrated, from the start of the data. */
+const CALIBRATION = 64;
+
+export async function simulate(request: SimulateRequest): Promise<SimulateResult> {
+  const device = await openDevice(request.device);
+  try {
+    const { hybrid, artifact } = await openArtifact(request.directory, device);
+    const card = cardSchema.safeParse(artifact?.plan.card).data;
+    const dataset = await openDataset(request.data, {
+      ...(request.dataDir === undefined ? {} : { dataDir: request.dataDir }),
+      ...(card ? { preprocessing: card.preprocessing, shape: card.inputShape } : {}),
+    });
+    const input = soleInput(hybrid, request.directory);
+    const evaluate = (stage: string, chip?: ChipBlocks): Promise<Pass> =>
+      pass(hybrid, input, dataset, chip, (done) => request.onProgress?.(stage, done, dataset.count));
+    const digital = await evaluate("digital");
+    const idealChip = await openChip("ideal", artifact, device, request);
+    const ideal = await evaluate("ideal chip", idealChip?.blocks);
+    const chip = await openChip("simulated", artifact, device, request);
+    const trials: number[] = [];
+    let chipSeconds = 0;
+    if (chip) {
+      const { images } = dataset.batch(0, Math.min(CALIBRATION, dataset.count));
+      const shape = [Math.min(CALIBRATION, dataset.count), ...dataset.sampleShape];
+      await chip.calibrate(hybrid, [new Map([[input, tensor("float32", shape, images)]])]);
+    }
+    for (let trial = 0; trial < request.trials; trial++) {
+      await chip?.reprogram(trial);
+      const { accuracy, seconds } = await evaluate(`chip, trial ${trial + 1}`, chip?.blocks);
+      trials.push(accuracy);
+      chipSeconds += seconds;
+    }
+    return {
+      device: device.info.description, samples: dataset.count,
+      accuracy: { digital: digital.accuracy, ideal: ideal.accuracy, chip: spread(trials) },
+      blocks: chip?.statistics() ?? [],
+      seconds: { digital: digital.seconds, ideal: ideal.seconds, chip: chipSeconds },
+    };
+  } finally {
+    device.destroy();
+  }
+}
+
+function soleInput(hybrid: HybridSession, place: string): string {
+  const { inputs } = hybrid.program;
+  const [only] = inputs;
+  if (only && inputs.length === 1) return only.name;
+  throw new UserError(`has ${inputs.length} inputs, a labelled data set feeds one`, {
+    place, remedy: "Use crosstie run with one array per input.",
+  });
+}
+
+interface Pass {
+  readonly accuracy: number;
+  /** Of the runs alone. */
+  readonly seconds: number;
+}
+
+async function pass(
+  hybrid: HybridSession, input: string, dataset: Dataset, chip: ChipBlocks | undefined,
+  onProgress: (done: number) => void,
+): Promise<Pass> {
+  let [correct, seconds] = [0, 0];
+  for (let begin = 0; begin < dataset.count; begin += BATCH) {
+    const end = Math.min(begin + BATCH, dataset.count);
+    const { images, labels } = dataset.batch(begin, end);
+    const feed = tensor("float32", [end - begin, ...dataset.sampleShape], images);
+    const start = performance.now();
+    const outputs = await hybrid.run(new Map([[input, feed]]), chip);
+    seconds += (performance.now() - start) / 1000;
+    const [logits] = [...outputs.values()] as [Tensor];
+    const classes = logits.shape.at(-1) as number;
+    labels.forEach((label, i) => {
+      if (argmax(logits, i * classes, classes) === label) correct++;
+    });
+    onProgress(end);
+  }
+  return { accuracy: correct / dataset.count, seconds };
+}
+
+function argmax(t: Tensor, from: number, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++) if (elementAt(t, from + i) > elementAt(t, from + best)) best = i;
+  return best;
+}
+
+/** Mean and sample standard deviation (0 for one trial). */
+function spread(trials: readonly number[]): SimulateResult["accuracy"]["chip"] {
+  const mean = trials.reduce((sum, x) => sum + x, 0) / Math.max(trials.length, 1);
+  const squares = trials.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  return { mean, std: Math.sqrt(squares / Math.max(trials.length - 1, 1)), trials };
+}

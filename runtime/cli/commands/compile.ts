@@ -1,0 +1,138 @@
+/** `crosstie compile MODEL --target T`: partition, emit, and write the artifact. */
+import { basename } from "node:path";
+import { UserError } from "../../../compiler/errors.ts";
+import type { Compiled, Objective } from "../../../compiler/compile.ts";
+import { printGraph } from "../../../compiler/graph/print.ts";
+import { printKernel } from "../../../compiler/kernels/print.ts";
+import type { AnalogChoice } from "../../../compiler/partition/price.ts";
+import { crossing, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
+import type { Plan } from "../../../compiler/artifact/plan.ts";
+import { compileModel, type CompileResult } from "../../api/compileModel.ts";
+import { parseBindings } from "../bindings.ts";
+import type { CommandSpec } from "../command.ts";
+import { explainPlacement, partitionTable } from "../partitionTable.ts";
+import { si } from "../table.ts";
+
+/** What `compile --json` prints. */
+export interface CompileReport {
+  readonly artifact: string | null;
+  readonly target: string;
+  readonly segments: readonly {
+    readonly id: string; readonly kind: "digital" | "analog";
+    readonly nodes: readonly string[]; readonly macs: number;
+  }[];
+  readonly tiles: number;
+  readonly cost: Plan["cost"];
+  readonly objective: string;
+  readonly optimal: boolean;
+  readonly bound: number;
+  /** With `--explain`: every term of every unit on both sides. */
+  readonly explain?: readonly object[];
+  /** With `--print`: the level as text. */
+  readonly print?: string;
+  /** For a person; not part of the JSON. */
+  readonly table: string;
+  readonly explainText?: string;
+}
+
+export const levels: Record<string, (result: CompileResult) => string> = {
+  graph: ({ compiled }) => printGraph(compiled.graph).text,
+  units: ({ compiled }) => explainPlacement(compiled.priced, compiled.cut),
+  hybrid: ({ compiled }) => hybridText(compiled),
+  kernels: ({ compiled }) => compiled.program.kernels.map(printKernel).join("\n\n"),
+  plan: ({ plan }) => JSON.stringify(plan, null, 1),
+};
+
+function hybridText({ hybrid }: Compiled): string {
+  return hybrid.segments.map((segment) => segment.kind === "analog"
+    ? `analog block ${segment.id}\n${printGraph(segment.graph).text}`
+    : `digital segment ${segment.id}\n${segment.units.map((u) =>
+      `  ${u.id} ${u.cluster.root.name} <- ${u.cluster.nodes.map((n) => n.op).join(", ")}`)
+      .join("\n")}`).join("\n\n");
+}
+
+function explanation(graph: UnitGraph, compiled: Compiled): object[] {
+  const units = graph.units.map((u) => ({
+    unit: u.id, name: u.name, placement: compiled.cut.assignment.get(u.id),
+    reason: u.reason, digital: u.digital, analog: u.analog,
+  }));
+  const values = graph.values.flatMap((v) => {
+    const cost = crossing(v, compiled.cut.assignment);
+    return cost ? [{ value: v.name, from: v.from === HOST ? "host" : v.from, to: v.to, cost }] : [];
+  });
+  return [...units, ...values];
+}
+
+export function compileReport(result: CompileResult, explain: boolean): CompileReport {
+  const { plan, compiled } = result;
+  return {
+    artifact: result.artifact ?? null,
+    target: result.loaded.target.name,
+    segments: plan.segments.map(({ id, kind, nodes, macs }) => ({ id, kind, nodes, macs })),
+    tiles: plan.tiles, cost: plan.cost, objective: plan.options.objective,
+    optimal: plan.partition.optimal, bound: plan.partition.bound,
+    ...(explain ? {
+      explain: explanation(compiled.priced, compiled),
+      explainText: explainPlacement(compiled.priced, compiled.cut),
+    } : {}),
+    table: partitionTable(compiled.priced, compiled.cut),
+  };
+}
+
+export const compileCommand: CommandSpec = {
+  name: "compile",
+  summary: "Partition a model, emit its kernels and crossbars, and write the artifact.",
+  arguments: [{ name: "<model>", description: "ONNX file" }],
+  options: [
+    { flags: "--target <target>", description: "preset name or target file (JSON)" },
+    { flags: "-o, --out <dir>", description: "artifact folder (default: MODEL.crosstie)" },
+    { flags: "--objective <what>", description: "what to minimise", default: "energy",
+      choices: ["energy", "latency", "edp"] },
+    { flags: "--analog <which>", description: "units that may be analog", default: "auto",
+      choices: ["auto", "all", "none"] },
+    { flags: "--block-size <n>", description: "consecutive units per energy block", default: "1" },
+    { flags: "--bind <sizes>", description: "numbers for symbolic sizes, such as H=224,W=224" },
+    { flags: "--explain", description: "print every term of every unit's cost" },
+    { flags: "--print <level>", description: "print a level and write nothing",
+      choices: Object.keys(levels) },
+  ],
+  example: "crosstie compile models/mnist-lenet.onnx --target neurram-rram -o lenet.crosstie",
+  async run({ args: [model], options, io }): Promise<CompileReport> {
+    const path = model as string;
+    const level = options.text("print");
+    if (options.integer("blockSize", "--block-size", { min: 1 }) !== 1) {
+      throw new UserError("merging units into larger energy blocks is not supported here", {
+        place: "--block-size", remedy: "Use --block-size 1, which keeps the model's meaning.",
+      });
+    }
+    const bind = parseBindings(options.text("bind"));
+    const result = await compileModel({
+      model: path,
+      target: options.required("target", "--target",
+        "Name a preset (crosstie targets lists them) or a target file."),
+      objective: options.choice<Objective>("objective") ?? "energy",
+      analog: options.choice<AnalogChoice>("analog") ?? "auto",
+      ...(bind ? { bind } : {}),
+      ...(level === undefined
+        ? { out: options.text("out") ?? basename(path).replace(/\.onnx$/i, "") + ".crosstie" }
+        : {}),
+    });
+    const report = compileReport(result, options.flag("explain"));
+    const { table: _table, explainText: _text, ...json } = report;
+    const print = level === undefined ? {} : { print: (levels[level] as typeof levels[string])(result) };
+    return (io.json ? { ...json, ...print } : { ...report, ...print }) as CompileReport;
+  },
+  render(report: CompileReport) {
+    if (report.print !== undefined) return report.print;
+    const { energyJ, latencyS, areaM2 } = report.cost;
+    const proof = report.optimal ? "proved optimal" : `best known; no split is below ${report.bound}`;
+    const lines = [
+      report.table, "",
+      `${report.tiles} tiles, ${si(energyJ, "J")} and ${si(latencyS, "s")} per inference, ` +
+        `${(areaM2 * 1e6).toPrecision(3)} mm2; ${proof} for ${report.objective}`,
+      `artifact: ${report.artifact}`,
+    ];
+    return [...(report.explainText === undefined ? [] : [report.explainText, ""]), ...lines]
+      .join("\n");
+  },
+};

@@ -1,0 +1,76 @@
+/** `crosstie simulate DIR --data SPEC`: what the chip does to the network's accuracy. */
+import { deviceChoices, type DeviceChoice } from "../../device/open.ts";
+import { simulate as simulateArtifact, type SimulateResult } from "../../api/simulate.ts";
+import type { CommandSpec } from "../command.ts";
+import type { Bar } from "../io.ts";
+import { percent, si, table } from "../table.ts";
+
+/** One bar per stage. */
+export function stageBars(
+  progress: (label: string, total: number) => Bar,
+): (stage: string, done: number, total: number) => void {
+  let current: { stage: string; bar: Bar; done: number } | undefined;
+  return (stage, done, total) => {
+    if (current?.stage !== stage) {
+      current?.bar.finish();
+      current = { stage, bar: progress(stage, total), done: 0 };
+    }
+    current.bar.advance(done - current.done);
+    current.done = done;
+    if (done === total) {
+      current.bar.finish();
+      current = undefined;
+    }
+  };
+}
+
+export function renderSimulation({ samples, accuracy, blocks, seconds, device }: SimulateResult): string {
+  const { digital, ideal, chip } = accuracy;
+  const trials = chip.trials.length;
+  const rows = [
+    ["digital reference", percent(digital), si(seconds.digital, "s")],
+    ["ideal chip", percent(ideal), si(seconds.ideal, "s")],
+    ["simulated chip", `${percent(chip.mean)} +- ${percent(chip.std)} (${trials} trials)`,
+      si(seconds.chip, "s")],
+  ];
+  const parts = [`${samples} samples on ${device}`, table(["", "accuracy", "time"], rows)];
+  if (blocks.length > 0) {
+    parts.push(table(["block", "signal to noise, dB", "saturated conversions"],
+      blocks.map((b) => [b.id, Number(b.snrDb.toFixed(1)), percent(b.saturated)])));
+  }
+  return parts.join("\n\n");
+}
+
+export const simulate: CommandSpec = {
+  name: "simulate",
+  summary: "Run a data set through the digital reference, the ideal and the simulated chip.",
+  arguments: [{ name: "<dir>", description: "artifact folder" }],
+  options: [
+    { flags: "--data <spec>", description: "mnist:test, cifar10:test[0:1000], images.npy,labels.npy" },
+    { flags: "--data-dir <dir>", description: "folder of the data set's official files" },
+    { flags: "--trials <n>", description: "chips to program", default: "3" },
+    { flags: "--time <seconds>", description: "age of the chip when it is read" },
+    { flags: "--only <list>", description: "imperfections to keep on, separated by commas" },
+    { flags: "--device <device>", description: "where to run", default: "auto",
+      choices: deviceChoices },
+  ],
+  example: "crosstie compile models/mnist-lenet.onnx --target neurram-rram -o lenet.crosstie\n" +
+    "$ crosstie simulate lenet.crosstie --data mnist:test[0:1000]",
+  run({ args: [directory], options, io }): Promise<SimulateResult> {
+    const dataDir = options.text("dataDir");
+    const time = options.text("time");
+    const only = options.text("only");
+    return simulateArtifact({
+      directory: directory as string,
+      data: options.required("data", "--data", "Name a data set, such as --data mnist:test."),
+      ...(dataDir === undefined ? {} : { dataDir }),
+      trials: options.integer("trials", "--trials", { min: 1, max: 10000 }) ?? 3,
+      seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }) ?? 1,
+      device: options.choice<DeviceChoice>("device") ?? "auto",
+      ...(time === undefined ? {} : { time: Number(time) }),
+      ...(only === undefined ? {} : { only: only.split(",") }),
+      onProgress: stageBars((label, total) => io.progress(label, total)),
+    });
+  },
+  render: renderSimulation,
+};
