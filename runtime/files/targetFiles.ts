@@ -16,8 +16,9 @@ export interface LoadedTarget {
   readonly target: Target;
   /** The cell's device model; undefined for a digital target. */
   readonly device: Device | undefined;
-  /** The file's JSON as it was read, for sweeps and for the artifact. */
+  /** The files' JSON as it was read, for sweeps and for the artifact. */
   readonly json: unknown;
+  readonly deviceJson?: unknown;
   readonly path: string;
 }
 
@@ -108,9 +109,10 @@ export function loadTarget(nameOrPath: string): LoadedTarget {
 /** A target from JSON that was read before (and perhaps changed by a sweep). */
 export function targetFromJson(json: unknown, path: string): LoadedTarget {
   const target = parseTarget(json, path);
-  const device =
-    target.kind === "hybrid" ? loadDevice(target.cell.device, dirname(path)) : undefined;
-  return { target, device, json, path };
+  if (target.kind !== "hybrid") return { target, device: undefined, json, path };
+  const devicePath = locate(target.cell.device, "device", dirname(path));
+  const deviceJson = readJson(devicePath);
+  return { target, device: parseDevice(deviceJson, devicePath), json, deviceJson, path };
 }
 
 /** What `crosstie targets` prints of one target. */
