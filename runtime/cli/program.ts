@@ -5,7 +5,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { UserError } from "../../compiler/errors.ts";
 import { Options, type CommandSpec } from "./command.ts";
-import { terminalIo } from "./io.ts";
+import { terminalIo, type Io } from "./io.ts";
 
 export interface Outcome {
   readonly code: 0 | 1 | 2;
@@ -20,7 +20,7 @@ export async function runProgram(
     .version(version)
     .exitOverride()
     .showHelpAfterError("Use --help to see what is expected.");
-  for (const spec of specs) program.addCommand(commandFor(spec));
+  for (const spec of specs) program.addCommand(commandFor(spec, print));
   try {
     if (argv.length === 0) {
       program.outputHelp();
@@ -33,7 +33,25 @@ export async function runProgram(
   }
 }
 
-function commandFor(spec: CommandSpec): Command {
+/** Prints a command's result as the person asked for it. */
+function print(spec: CommandSpec, result: unknown, io: Io): void {
+  if (result === undefined) return;
+  io.print(io.json ? JSON.stringify(result) : spec.render(result as never));
+}
+
+/** Runs one command on words as a person would type them, and gives its result unprinted. */
+export async function invoke(spec: CommandSpec, words: readonly string[]): Promise<unknown> {
+  let result: unknown;
+  const command = commandFor(spec, (_, value) => {
+    result = value;
+  });
+  await command.parseAsync([...words], { from: "user" });
+  return result;
+}
+
+function commandFor(
+  spec: CommandSpec, use: (spec: CommandSpec, result: unknown, io: Io) => void,
+): Command {
   const command = new Command(spec.name).description(spec.summary).exitOverride()
     .showHelpAfterError(`Use crosstie ${spec.name} --help to see what is expected.`);
   for (const { name, description } of spec.arguments ?? []) command.argument(name, description);
@@ -56,9 +74,7 @@ function commandFor(spec: CommandSpec): Command {
     const args = given.slice(0, -2) as (string | undefined)[];
     const options = new Options(given.at(-2) as Record<string, unknown>);
     const io = terminalIo(options.flag("json"));
-    const result = await spec.run({ args, options, io });
-    if (result === undefined) return;
-    io.print(io.json ? JSON.stringify(result) : spec.render(result as never));
+    use(spec, await spec.run({ args, options, io }), io);
   });
   return command;
 }
