@@ -22,7 +22,13 @@ import { deadCode, type Pass } from "./passes/rewrite.ts";
 import { simplify } from "./passes/simplify.ts";
 
 /** In order; each leaves a graph of the same meaning. */
-export const passes: readonly Pass[] = [foldConstants, simplify, foldScale, foldConstants, deadCode];
+export const passes: readonly Pass[] = [
+  foldConstants,
+  simplify,
+  foldScale,
+  foldConstants,
+  deadCode,
+];
 
 export function optimise(graph: Graph): Graph {
   return passes.reduce((current, pass) => pass.run(current), graph);

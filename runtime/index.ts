@@ -1,5 +1,11 @@
 /** The library: what the commands do, as functions. */
-export { compile, optimise, passes, type Compiled, type CompileOptions } from "../compiler/compile.ts";
+export {
+  compile,
+  optimise,
+  passes,
+  type Compiled,
+  type CompileOptions,
+} from "../compiler/compile.ts";
 export { InternalError, UserError } from "../compiler/errors.ts";
 export { compileModel, type CompileRequest, type CompileResult } from "./api/compileModel.ts";
 export { runModel, type RunRequest, type RunResult } from "./api/run.ts";

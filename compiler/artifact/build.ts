@@ -11,7 +11,12 @@ import { fixedArea } from "../partition/cost/digital.ts";
 import type { Segment } from "../partition/hybrid.ts";
 import { originsOf } from "../partition/units.ts";
 import {
-  artifactFiles, PLAN_FORMAT, PLAN_VERSION, type Plan, type PlanCost, type PlanSegment,
+  artifactFiles,
+  PLAN_FORMAT,
+  PLAN_VERSION,
+  type Plan,
+  type PlanCost,
+  type PlanSegment,
 } from "./plan.ts";
 
 /** Facts about the model that the compiler's graph no longer shows. */
@@ -51,7 +56,8 @@ export function buildPlan(source: PlanSource): BuiltPlan {
     const known = weights.get(name);
     if (known && known !== tensor) {
       throw new UserError(`two constants are called "${name}"`, {
-        place: model.name, remedy: "Rename one of them in the model.",
+        place: model.name,
+        remedy: "Rename one of them in the model.",
       });
     }
     weights.set(name, tensor);
@@ -65,7 +71,9 @@ export function buildPlan(source: PlanSource): BuiltPlan {
     const printed = segment.kind === "analog" ? printGraph(segment.graph) : undefined;
     for (const [name, tensor] of printed?.tensors ?? []) keep(name, tensor);
     return {
-      id: segment.id, kind: segment.kind, dispatches,
+      id: segment.id,
+      kind: segment.kind,
+      dispatches,
       nodes: [...new Set(segment.units.flatMap((u) => originsOf(u.cluster)))],
       units: segment.units.map((u) => u.id),
       macs: segment.units.reduce((sum, u) => sum + u.macs, 0),
@@ -74,26 +82,38 @@ export function buildPlan(source: PlanSource): BuiltPlan {
     };
   });
   const totals = evaluate(priced, cut.assignment);
-  const value = (name: string, v: Value): Plan["inputs"][number] =>
-    ({ name, dtype: v.type.dtype, shape: v.type.shape.map(dimToString) });
+  const value = (name: string, v: Value): Plan["inputs"][number] => ({
+    name,
+    dtype: v.type.dtype,
+    shape: v.type.shape.map(dimToString),
+  });
   const shaders = new Map<string, string>();
   const plan: BuiltPlan["plan"] = {
-    format: PLAN_FORMAT, version: PLAN_VERSION, generator: source.generator,
+    format: PLAN_FORMAT,
+    version: PLAN_VERSION,
+    generator: source.generator,
     model: { ...model },
     target: source.targetJson,
     ...(source.deviceJson ? { device: source.deviceJson } : {}),
     options: {
-      objective: compiled.options.objective, analog: compiled.options.analog, blockSize: 1,
+      objective: compiled.options.objective,
+      analog: compiled.options.analog,
+      blockSize: 1,
     },
     inputs: compiled.graph.inputs.map((v) => value(v.name, v)),
     outputs: compiled.graph.outputs.map((o) => value(o.name, o.value)),
     segments,
     partition: {
-      objective: cut.objective, bound: cut.bound, optimal: cut.optimal,
+      objective: cut.objective,
+      bound: cut.bound,
+      optimal: cut.optimal,
       units: priced.units.map((u) => ({
-        id: u.id, name: u.name, placement: cut.assignment.get(u.id) ?? "digital",
+        id: u.id,
+        name: u.name,
+        placement: cut.assignment.get(u.id) ?? "digital",
         ...(u.reason === undefined ? {} : { reason: u.reason }),
-        digital: bare(u.digital), ...(u.analog ? { analog: bare(u.analog) } : {}),
+        digital: bare(u.digital),
+        ...(u.analog ? { analog: bare(u.analog) } : {}),
       })),
     },
     cost: { ...bare(totals), areaM2: totals.areaM2 + fixedArea(compiled.options.target) },
@@ -111,6 +131,7 @@ export function buildPlan(source: PlanSource): BuiltPlan {
 
 function costOfSegment({ priced, cut }: Compiled, segment: Segment): PlanCost {
   const wanted = new Set(segment.units.map((u) => u.id));
-  return bare(evaluate({ units: priced.units.filter((u) => wanted.has(u.id)), values: [] },
-    cut.assignment));
+  return bare(
+    evaluate({ units: priced.units.filter((u) => wanted.has(u.id)), values: [] }, cut.assignment),
+  );
 }

@@ -81,7 +81,10 @@ export const planSchema = z.strictObject({
   outputs: z.array(valueSchema),
   segments: z.array(segmentSchema),
   partition: z.strictObject({
-    objective: finite, bound: finite, optimal: z.boolean(), units: z.array(placedSchema),
+    objective: finite,
+    bound: finite,
+    optimal: z.boolean(),
+    units: z.array(placedSchema),
   }),
   cost: costSchema,
   tiles: count,

@@ -34,8 +34,26 @@ export interface ClusterOptions {
 }
 
 const transcendental = new Set<string>([
-  "exp", "log", "sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-  "asinh", "acosh", "atanh", "erf", "pow", "div", "rem", "random",
+  "exp",
+  "log",
+  "sqrt",
+  "sin",
+  "cos",
+  "tan",
+  "asin",
+  "acos",
+  "atan",
+  "sinh",
+  "cosh",
+  "tanh",
+  "asinh",
+  "acosh",
+  "atanh",
+  "erf",
+  "pow",
+  "div",
+  "rem",
+  "random",
 ]);
 /** Scalar work of one element, in units of an addition; a rough order is all the rules need. */
 const ownCost = (node: Node): number =>
@@ -155,7 +173,8 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
     let { work, reads } = inlineFacts(node.inputs);
     // Too many buffers: give memory to the operands that bring most of them.
     while (reads.size + 1 > options.maxBuffers) {
-      const worst = [...node.inputs].filter((x) => !roots.has(x))
+      const worst = [...node.inputs]
+        .filter((x) => !roots.has(x))
         .sort((a, b) => (leaves.get(b)?.size ?? 0) - (leaves.get(a)?.size ?? 0))[0];
       if (!worst || (leaves.get(worst)?.size ?? 0) <= 1) break;
       settle(worst);
@@ -175,13 +194,15 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
     }
   }
   [...open.keys()].forEach(settle);
-  return [...roots].flatMap((root) => {
-    const node = root.node;
-    if (!node || node.op === "constant") return [];
-    const { heart, chain } = hearts.get(root) ?? { heart: undefined, chain: [] as Node[] };
-    const rest = members(root, heart, chain, roots, position);
-    return [{ root, ...(heart ? { heart } : {}), chain, ...rest }];
-  }).sort((a, b) => at(a.root) - at(b.root));
+  return [...roots]
+    .flatMap((root) => {
+      const node = root.node;
+      if (!node || node.op === "constant") return [];
+      const { heart, chain } = hearts.get(root) ?? { heart: undefined, chain: [] as Node[] };
+      const rest = members(root, heart, chain, roots, position);
+      return [{ root, ...(heart ? { heart } : {}), chain, ...rest }];
+    })
+    .sort((a, b) => at(a.root) - at(b.root));
 }
 
 /** Whether a computed-on-the-fly value is better kept: each line is one reason. */
@@ -207,12 +228,17 @@ function mustMaterialise(v: Value, work: number, facts: Facts, memo: Map<Value, 
 
 /** Whether `test` holds for a reader of `v`, seen through movement. */
 function usedBy(v: Value, facts: Facts, test: (user: Node, operand: Value) => boolean): boolean {
-  return (facts.consumers.get(v) ?? []).some((user) => test(user, v) ||
-    (primitiveOf(user.op).isMovement && usedBy(outputOf(user), facts, test)));
+  return (facts.consumers.get(v) ?? []).some(
+    (user) =>
+      test(user, v) || (primitiveOf(user.op).isMovement && usedBy(outputOf(user), facts, test)),
+  );
 }
 
 function members(
-  root: Value, heart: Node | undefined, chain: readonly Node[], roots: ReadonlySet<Value>,
+  root: Value,
+  heart: Node | undefined,
+  chain: readonly Node[],
+  roots: ReadonlySet<Value>,
   position: ReadonlyMap<Node, number>,
 ): { nodes: Node[]; reads: Value[] } {
   const nodes = new Set<Node>();

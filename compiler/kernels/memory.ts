@@ -35,11 +35,16 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
     const free = slots.flatMap((held, i) => ((busyUntil[i] as number) < from ? [{ held, i }] : []));
     const covers = free.filter(({ held }) => dimAtLeast(held, size));
     // Best fit: the smallest slot that covers; else the largest that can grow.
-    const fit = covers.reduce<typeof covers[number] | undefined>(
-      (best, s) => (!best || dimAtLeast(best.held, s.held) ? s : best), undefined);
-    const grow = free.filter(({ held }) => dimAtLeast(size, held))
-      .reduce<typeof free[number] | undefined>(
-        (best, s) => (!best || dimAtLeast(s.held, best.held) ? s : best), undefined);
+    const fit = covers.reduce<(typeof covers)[number] | undefined>(
+      (best, s) => (!best || dimAtLeast(best.held, s.held) ? s : best),
+      undefined,
+    );
+    const grow = free
+      .filter(({ held }) => dimAtLeast(size, held))
+      .reduce<(typeof free)[number] | undefined>(
+        (best, s) => (!best || dimAtLeast(s.held, best.held) ? s : best),
+        undefined,
+      );
     const chosen = fit ?? grow;
     const slot = chosen ? chosen.i : slots.push(size) - 1;
     if (!fit && chosen) slots[slot] = size;
@@ -53,6 +58,10 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
     if (dimAtLeast(alive, lowerBound)) lowerBound = alive;
   }
   return {
-    slots, slotOf, unshared: sum(lifetimes.map((l) => l.size)), planned: sum(slots), lowerBound,
+    slots,
+    slotOf,
+    unshared: sum(lifetimes.map((l) => l.size)),
+    planned: sum(slots),
+    lowerBound,
   };
 }

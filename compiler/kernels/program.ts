@@ -64,10 +64,12 @@ function nameOf(cluster: Cluster): string {
 }
 
 export function buildProgram(graph: Graph, options: ProgramOptions = {}): Program {
-  const clusters = options.clusters ?? formClusters(graph, {
-    maxBuffers: options.maxBuffers ?? DEFAULT_MAX_BUFFERS,
-    ...(options.boundaries ? { boundaries: options.boundaries } : {}),
-  });
+  const clusters =
+    options.clusters ??
+    formClusters(graph, {
+      maxBuffers: options.maxBuffers ?? DEFAULT_MAX_BUFFERS,
+      ...(options.boundaries ? { boundaries: options.boundaries } : {}),
+    });
   const names = options.names ?? new Names();
   const lowered = clusters.map((cluster) => lowerCluster(cluster, names.take(nameOf(cluster))));
   return assemble(graph, lowered);
@@ -77,13 +79,17 @@ function assemble(graph: Graph, lowered: readonly ReturnType<typeof lowerCluster
   const outputs = new Set(graph.outputs.map((o) => o.value));
   const written = new Map<Value, number>();
   const lastRead = new Map<Value, number>();
-  lowered.forEach(({ kernel, values }, i) => values.forEach((v, n) => {
-    if (kernel.arguments[n]?.access === "write") written.set(v, i);
-    else lastRead.set(v, i);
-  }));
+  lowered.forEach(({ kernel, values }, i) =>
+    values.forEach((v, n) => {
+      if (kernel.arguments[n]?.access === "write") written.set(v, i);
+      else lastRead.set(v, i);
+    }),
+  );
   const shared = [...written].filter(([v]) => !outputs.has(v));
   const lifetimes: Lifetime[] = shared.map(([v, from]) => ({
-    size: productOf(v.type.shape), from, to: lastRead.get(v) ?? from,
+    size: productOf(v.type.shape),
+    from,
+    to: lastRead.get(v) ?? from,
   }));
   const memory = planMemory(lifetimes);
   const slotOf = new Map(shared.map(([v], i) => [v, memory.slotOf[i] as number]));
@@ -96,17 +102,31 @@ function assemble(graph: Graph, lowered: readonly ReturnType<typeof lowerCluster
     if (known !== undefined) return known;
     const held = constantOf(v);
     const slot = slotOf.get(v);
-    const role: BufferRole = held ? "constant" : !v.node ? "input" : slot === undefined ? "output" : "slot";
+    const role: BufferRole = held
+      ? "constant"
+      : !v.node
+        ? "input"
+        : slot === undefined
+          ? "output"
+          : "slot";
     const { dtype, shape } = v.type;
-    const index = buffers.push({
-      name: v.name, dtype, shape, role, ...(slot === undefined ? {} : { slot }),
-    }) - 1;
+    const index =
+      buffers.push({
+        name: v.name,
+        dtype,
+        shape,
+        role,
+        ...(slot === undefined ? {} : { slot }),
+      }) - 1;
     indexOf.set(v, index);
     if (held) constants.push({ buffer: index, tensor: held });
     return index;
   };
   const inputs = graph.inputs.map((v) => ({ name: v.name, buffer: bufferFor(v) }));
-  const dispatches = lowered.map(({ values }, kernel) => ({ kernel, buffers: values.map(bufferFor) }));
+  const dispatches = lowered.map(({ values }, kernel) => ({
+    kernel,
+    buffers: values.map(bufferFor),
+  }));
   const results = graph.outputs.map(({ name, value }) => {
     const computed = !value.node || value.node.op === "constant" || written.has(value);
     if (!computed) throw new InternalError(`output ${name} (${value.name}) has no kernel`);
@@ -114,7 +134,14 @@ function assemble(graph: Graph, lowered: readonly ReturnType<typeof lowerCluster
   });
   const symbols = new Set(lowered.flatMap(({ kernel }) => kernel.symbols));
   return {
-    name: graph.name, symbols: [...symbols].sort(), buffers,
-    kernels: lowered.map((l) => l.kernel), dispatches, inputs, outputs: results, constants, memory,
+    name: graph.name,
+    symbols: [...symbols].sort(),
+    buffers,
+    kernels: lowered.map((l) => l.kernel),
+    dispatches,
+    inputs,
+    outputs: results,
+    constants,
+    memory,
   };
 }

@@ -36,7 +36,9 @@ export type Placement = "digital" | "analog";
 
 /** @param placements one per unit */
 export function formHybrid(
-  graph: Graph, units: readonly Unit[], placements: readonly Placement[],
+  graph: Graph,
+  units: readonly Unit[],
+  placements: readonly Placement[],
 ): HybridProgram {
   const levels = new Array<number>(units.length).fill(0);
   const edges = unitEdges(units);
@@ -47,7 +49,10 @@ export function formHybrid(
       if (to !== i) continue;
       const before = levels[from] as number;
       const fromAnalog = placements[from] === "analog";
-      level = Math.max(level, fromAnalog ? before + (isAnalog ? 2 : 1) : before + (isAnalog ? 1 : 0));
+      level = Math.max(
+        level,
+        fromAnalog ? before + (isAnalog ? 2 : 1) : before + (isAnalog ? 1 : 0),
+      );
     }
     levels[i] = level;
   });

@@ -10,7 +10,11 @@ import { analogCost } from "./cost/analog.ts";
 import { NO_COST, sumCosts, type Cost } from "./cost/cost.ts";
 import { crossingCost, digitalCost } from "./cost/digital.ts";
 import {
-  HOST, type Placement, type Unit as PricedUnit, type UnitGraph, type UnitValue,
+  HOST,
+  type Placement,
+  type Unit as PricedUnit,
+  type UnitGraph,
+  type UnitValue,
 } from "./unitGraph.ts";
 import { originsOf, unitSize, type Unit } from "./units.ts";
 
@@ -44,7 +48,10 @@ const bytes = (v: Value): number =>
 
 /** @throws UserError when the target's arrays hold no weight at all, or lack a figure */
 export function priceUnits(
-  graph: Graph, units: readonly Unit[], target: Target, analog: AnalogChoice,
+  graph: Graph,
+  units: readonly Unit[],
+  target: Target,
+  analog: AnalogChoice,
 ): UnitGraph {
   const priced = units.map((unit): PricedUnit => {
     const name = originsOf(unit.cluster).join("+") || unit.cluster.root.name;
@@ -52,7 +59,8 @@ export function priceUnits(
     const price = analogPrice(unit, target);
     const pinned = pins[analog](typeof price !== "string");
     const pin = pinned === undefined ? {} : { pinned };
-    return typeof price === "string" ? { ...base, reason: price, ...pin }
+    return typeof price === "string"
+      ? { ...base, reason: price, ...pin }
       : { ...base, analog: price.cost, arrays: price.arrays, ...pin };
   });
   const producer = new Map(units.map((u) => [u.cluster.root, u.id]));
@@ -66,8 +74,12 @@ export function priceUnits(
   const values = [...readers].map(([v, to]): UnitValue => {
     const cost = target.kind === "hybrid" ? crossingCost(bytes(v), target) : NO_COST;
     return {
-      name: v.name, from: producer.get(v) ?? HOST, to: [...to], bytes: bytes(v),
-      toAnalog: cost, toDigital: cost,
+      name: v.name,
+      from: producer.get(v) ?? HOST,
+      to: [...to],
+      bytes: bytes(v),
+      toAnalog: cost,
+      toDigital: cost,
     };
   });
   return { units: priced, values };

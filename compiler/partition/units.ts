@@ -25,8 +25,10 @@ export interface WeightMatrix {
 }
 
 export const weightAt = (w: WeightMatrix, group: number, input: number, output: number): number =>
-  elementAt(w.tensor,
-    group * w.strides.group + input * w.strides.input + output * w.strides.output);
+  elementAt(
+    w.tensor,
+    group * w.strides.group + input * w.strides.input + output * w.strides.output,
+  );
 
 /** What makes a contraction mappable: its matrix, and the value that is its input vector. */
 export interface AnalogForm {
@@ -82,10 +84,28 @@ function matrixOf(heart: Node): { matrix: WeightMatrix; input: Value } | string 
     const [first, second] = [sizeOf(shape.slice(batch, split)), sizeOf(shape.slice(split))];
     const group = first * second;
     return right
-      ? { input: a, matrix: { tensor, name: b.name, groups, rowsK: first, colsN: second,
-          strides: { group, input: second, output: 1 } } }
-      : { input: b, matrix: { tensor, name: a.name, groups, rowsK: second, colsN: first,
-          strides: { group, input: 1, output: second } } };
+      ? {
+          input: a,
+          matrix: {
+            tensor,
+            name: b.name,
+            groups,
+            rowsK: first,
+            colsN: second,
+            strides: { group, input: second, output: 1 },
+          },
+        }
+      : {
+          input: b,
+          matrix: {
+            tensor,
+            name: a.name,
+            groups,
+            rowsK: second,
+            colsN: first,
+            strides: { group, input: 1, output: second },
+          },
+        };
   }
   return `${heart.op} is not a product with a weight matrix`;
 }
@@ -100,9 +120,14 @@ function analogForm(cluster: Cluster): AnalogForm | string {
   if (matrix.groups * matrix.rowsK * matrix.colsN === 0) return "it has no weights";
   const macs = unitSize(primitiveOf(heart.op).work(heart).macs);
   const shape: ContractionShape = {
-    name: matrix.name, rowsK: matrix.rowsK, colsN: matrix.colsN, groups: matrix.groups,
+    name: matrix.name,
+    rowsK: matrix.rowsK,
+    colsN: matrix.colsN,
+    groups: matrix.groups,
     vectors: macs / (matrix.groups * matrix.rowsK * matrix.colsN),
-    inputBytes: bytesOf(input), outputBytes: bytesOf(cluster.root), macs,
+    inputBytes: bytesOf(input),
+    outputBytes: bytesOf(cluster.root),
+    macs,
     weightStats: { meanAbs: meanRelativeMagnitude(matrix.tensor) },
   };
   return { heart: heart as AnalogForm["heart"], matrix, input, shape };
@@ -120,8 +145,9 @@ function meanRelativeMagnitude({ data }: Tensor): number {
 }
 
 /** Names of ONNX nodes in a cluster, in order. */
-export const originsOf = (cluster: Cluster): string[] =>
-  [...new Set(cluster.nodes.flatMap((n) => n.origin.slice(0, 1)))];
+export const originsOf = (cluster: Cluster): string[] => [
+  ...new Set(cluster.nodes.flatMap((n) => n.origin.slice(0, 1))),
+];
 
 export function formUnits(clusters: readonly Cluster[]): Unit[] {
   return clusters.map((cluster, i) => {
@@ -133,11 +159,15 @@ export function formUnits(clusters: readonly Cluster[]): Unit[] {
     }
     const bytesRead = cluster.reads.reduce((sum, v) => sum + bytesOf(v), 0);
     const work: DigitalWork = {
-      ops: 2 * macs + ops, bytesRead, bytesWritten: bytesOf(cluster.root), launches: 1,
+      ops: 2 * macs + ops,
+      bytesRead,
+      bytesWritten: bytesOf(cluster.root),
+      launches: 1,
     };
     const form = analogForm(cluster);
     const id = `u${i}`;
-    return typeof form === "string" ? { id, cluster, work, macs, reason: form }
+    return typeof form === "string"
+      ? { id, cluster, work, macs, reason: form }
       : { id, cluster, work, macs, analog: form };
   });
 }
@@ -151,11 +181,12 @@ export interface UnitEdge {
 
 export function unitEdges(units: readonly Unit[]): UnitEdge[] {
   const producer = new Map(units.map((u, i) => [u.cluster.root, i]));
-  return units.flatMap((u, to) => u.cluster.reads.flatMap((value) => {
-    const from = producer.get(value);
-    if (from === undefined) return [];
-    if (from >= to) throw new InternalError(`unit ${u.id} reads a later unit's ${value.name}`);
-    return [{ from, to, value }];
-  }));
+  return units.flatMap((u, to) =>
+    u.cluster.reads.flatMap((value) => {
+      const from = producer.get(value);
+      if (from === undefined) return [];
+      if (from >= to) throw new InternalError(`unit ${u.id} reads a later unit's ${value.name}`);
+      return [{ from, to, value }];
+    }),
+  );
 }
-

@@ -42,14 +42,16 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
   const card = await loadCard(request.model);
   const { graph } = importModel(model, request.bind ? { bind: request.bind } : {});
   const compiled = compile(graph, {
-    target: loaded.target, objective: request.objective ?? "energy",
+    target: loaded.target,
+    objective: request.objective ?? "energy",
     analog: request.analog ?? "auto",
   });
   const { target } = loaded;
   const crossbars = target.kind === "hybrid" ? emitCrossbars(compiled.hybrid, target) : undefined;
   const { opset, parameters } = inspectModel(model);
   const built = buildPlan({
-    generator: `crosstie ${VERSION}`, compiled,
+    generator: `crosstie ${VERSION}`,
+    compiled,
     model: { name: basename(request.model).replace(/\.onnx$/i, ""), opset, parameters },
     targetJson: loaded.json as Record<string, unknown>,
     ...(loaded.device ? { deviceJson: loaded.deviceJson as Record<string, unknown> } : {}),
@@ -59,7 +61,8 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
   if (request.out === undefined) return { compiled, loaded, plan: built.plan };
   const hasBlocks = compiled.hybrid.segments.some((s) => s.kind === "analog");
   const plan = await writeArtifact(request.out, {
-    built, report: renderReport,
+    built,
+    report: renderReport,
     ...(crossbars && hasBlocks ? { crossbars } : {}),
   });
   return { compiled, loaded, plan, artifact: request.out };

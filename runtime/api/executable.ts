@@ -15,7 +15,10 @@ import { loadModel } from "../files/modelFiles.ts";
 import type { Device } from "../device/device.ts";
 
 export const isDirectory = (path: string): Promise<boolean> =>
-  stat(path).then((s) => s.isDirectory(), () => false);
+  stat(path).then(
+    (s) => s.isDirectory(),
+    () => false,
+  );
 
 export interface Executable {
   readonly hybrid: HybridSession;
@@ -29,14 +32,17 @@ export async function openArtifact(directory: string, device: Device): Promise<E
   const artifact = await readArtifact(directory);
   const { program, wgsl, wasm, plan } = artifact;
   const session = await Session.create(device, program, { wgsl, wasm });
-  const blocks = plan.segments.flatMap((s): BlockPosition[] => s.kind === "analog"
-    ? [{ id: s.id, dispatch: s.dispatches[0] as number }] : []);
+  const blocks = plan.segments.flatMap((s): BlockPosition[] =>
+    s.kind === "analog" ? [{ id: s.id, dispatch: s.dispatches[0] as number }] : [],
+  );
   return { hybrid: new HybridSession(session, blocks), artifact, notes: [] };
 }
 
 /** Compiles a model in memory for these inputs: all digital, nothing is written. */
 export async function openModel(
-  path: string, inputs: ReadonlyMap<string, Tensor>, device: Device,
+  path: string,
+  inputs: ReadonlyMap<string, Tensor>,
+  device: Device,
 ): Promise<Executable> {
   const model = await loadModel(path);
   const { graph, report } = specialise(model, inputs);
@@ -47,12 +53,15 @@ export async function openModel(
 
 /** @throws UserError when the path is neither */
 export async function openExecutable(
-  path: string, inputs: ReadonlyMap<string, Tensor>, device: Device,
+  path: string,
+  inputs: ReadonlyMap<string, Tensor>,
+  device: Device,
 ): Promise<Executable> {
   if (await isDirectory(path)) return openArtifact(path, device);
   if (!/\.onnx$/i.test(path)) {
     throw new UserError("is neither an artifact folder nor an .onnx file", {
-      place: path, remedy: "Name a folder that crosstie compile wrote, or a model.",
+      place: path,
+      remedy: "Name a folder that crosstie compile wrote, or a model.",
     });
   }
   return openModel(path, inputs, device);

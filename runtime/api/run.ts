@@ -36,7 +36,11 @@ export async function runModel(request: RunRequest): Promise<RunResult> {
   const device = await openDevice(request.device);
   try {
     const { hybrid, artifact, notes } = await openExecutable(request.source, inputs, device);
-    checkNames(hybrid.program.inputs.map((i) => i.name), inputs, request.source);
+    checkNames(
+      hybrid.program.inputs.map((i) => i.name),
+      inputs,
+      request.source,
+    );
     const chip = await openChip(request.chip, artifact, device, request);
     if (chip?.needsCalibration) await chip.calibrate(hybrid, [inputs]);
     const start = performance.now();
@@ -49,7 +53,11 @@ export async function runModel(request: RunRequest): Promise<RunResult> {
       written[name] = { shape: tensor.shape, file };
     }
     return {
-      device: device.info.description, chip: request.chip, outputs: written, seconds, notes,
+      device: device.info.description,
+      chip: request.chip,
+      outputs: written,
+      seconds,
+      notes,
     };
   } finally {
     device.destroy();
@@ -58,11 +66,14 @@ export async function runModel(request: RunRequest): Promise<RunResult> {
 
 /** Blames a misspelt input before anything runs. */
 function checkNames(
-  declared: readonly string[], given: ReadonlyMap<string, Tensor>, place: string,
+  declared: readonly string[],
+  given: ReadonlyMap<string, Tensor>,
+  place: string,
 ): void {
   const unknown = [...given.keys()].find((name) => !declared.includes(name));
   if (unknown === undefined) return;
   throw new UserError(`has no input called "${unknown}"`, {
-    place, remedy: `Its inputs are: ${declared.join(", ")}.`,
+    place,
+    remedy: `Its inputs are: ${declared.join(", ")}.`,
   });
 }

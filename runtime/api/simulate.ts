@@ -34,7 +34,9 @@ export interface SimulateResult {
     readonly digital: number;
     readonly ideal: number;
     readonly chip: {
-      readonly mean: number; readonly std: number; readonly trials: readonly number[];
+      readonly mean: number;
+      readonly std: number;
+      readonly trials: readonly number[];
     };
   };
   readonly blocks: readonly BlockStatistics[];
@@ -57,7 +59,9 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
     });
     const input = soleInput(hybrid, request.directory);
     const evaluate = (stage: string, chip?: ChipBlocks): Promise<Pass> =>
-      pass(hybrid, input, dataset, chip, (done) => request.onProgress?.(stage, done, dataset.count));
+      pass(hybrid, input, dataset, chip, (done) =>
+        request.onProgress?.(stage, done, dataset.count),
+      );
     const digital = await evaluate("digital");
     const idealChip = await openChip("ideal", artifact, device, request);
     const ideal = await evaluate("ideal chip", idealChip?.blocks);
@@ -76,7 +80,8 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
       chipSeconds += seconds;
     }
     return {
-      device: device.info.description, samples: dataset.count,
+      device: device.info.description,
+      samples: dataset.count,
       accuracy: { digital: digital.accuracy, ideal: ideal.accuracy, chip: spread(trials) },
       blocks: chip?.statistics() ?? [],
       seconds: { digital: digital.seconds, ideal: ideal.seconds, chip: chipSeconds },
@@ -91,7 +96,8 @@ function soleInput(hybrid: HybridSession, place: string): string {
   const [only] = inputs;
   if (only && inputs.length === 1) return only.name;
   throw new UserError(`has ${inputs.length} inputs, a labelled data set feeds one`, {
-    place, remedy: "Use crosstie run with one array per input.",
+    place,
+    remedy: "Use crosstie run with one array per input.",
   });
 }
 
@@ -102,7 +108,10 @@ interface Pass {
 }
 
 async function pass(
-  hybrid: HybridSession, input: string, dataset: Dataset, chip: ChipBlocks | undefined,
+  hybrid: HybridSession,
+  input: string,
+  dataset: Dataset,
+  chip: ChipBlocks | undefined,
   onProgress: (done: number) => void,
 ): Promise<Pass> {
   let [correct, seconds] = [0, 0];

@@ -64,7 +64,7 @@ export class Options {
 
   list(name: string): readonly string[] {
     const value = this.#values[name];
-    return Array.isArray(value) ? value as string[] : [];
+    return Array.isArray(value) ? (value as string[]) : [];
   }
 
   /** A whole number within bounds. */
@@ -75,7 +75,8 @@ export class Options {
     const max = bounds.max ?? Number.MAX_SAFE_INTEGER;
     if (!Number.isInteger(value) || value < bounds.min || value > max || text.trim() === "") {
       throw new UserError(`"${text}" is not a whole number from ${bounds.min} to ${max}`, {
-        place: flag, remedy: `Give a whole number, such as ${flag} ${bounds.min}.`,
+        place: flag,
+        remedy: `Give a whole number, such as ${flag} ${bounds.min}.`,
       });
     }
     return value;

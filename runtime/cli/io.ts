@@ -29,10 +29,15 @@ export function terminalIo(json: boolean): Io {
     print: (text) => void process.stdout.write(`${text}\n`),
     progress(label, total) {
       if (process.stderr.isTTY !== true) return silent;
-      const bar = new cliProgress.SingleBar({
-        stream: process.stderr, clearOnComplete: true, hideCursor: true,
-        format: `${label} [{bar}] {percentage}% {value}/{total} {eta_formatted} left`,
-      }, cliProgress.Presets.shades_classic);
+      const bar = new cliProgress.SingleBar(
+        {
+          stream: process.stderr,
+          clearOnComplete: true,
+          hideCursor: true,
+          format: `${label} [{bar}] {percentage}% {value}/{total} {eta_formatted} left`,
+        },
+        cliProgress.Presets.shades_classic,
+      );
       bar.start(total, 0);
       return { advance: (amount = 1) => bar.increment(amount), finish: () => bar.stop() };
     },

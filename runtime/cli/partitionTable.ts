@@ -6,7 +6,8 @@ import { si, table } from "./table.ts";
 
 function why(unit: Unit, placement: string): string {
   if (unit.reason !== undefined) return unit.reason;
-  if (unit.pinned !== undefined) return `pinned by --analog ${unit.pinned === "analog" ? "all" : "none"}`;
+  if (unit.pinned !== undefined)
+    return `pinned by --analog ${unit.pinned === "analog" ? "all" : "none"}`;
   const [d, a] = [unit.digital.energyJ, unit.analog?.energyJ ?? Infinity];
   const cheaper = a < d ? "analog" : "digital";
   const ratio = Math.max(a / d, d / a);
@@ -15,23 +16,36 @@ function why(unit: Unit, placement: string): string {
 }
 
 export function partitionTable(graph: UnitGraph, cut: CutResult): string {
-  return table(["unit", "nodes", "runs", "digital", "analog", "why"], graph.units.map((u) => {
-    const placement = cut.assignment.get(u.id) ?? "digital";
-    return [
-      u.id, shorten(u.name, 44), placement, si(u.digital.energyJ, "J"),
-      u.analog ? si(u.analog.energyJ, "J") : "-", why(u, placement),
-    ];
-  }));
+  return table(
+    ["unit", "nodes", "runs", "digital", "analog", "why"],
+    graph.units.map((u) => {
+      const placement = cut.assignment.get(u.id) ?? "digital";
+      return [
+        u.id,
+        shorten(u.name, 44),
+        placement,
+        si(u.digital.energyJ, "J"),
+        u.analog ? si(u.analog.energyJ, "J") : "-",
+        why(u, placement),
+      ];
+    }),
+  );
 }
 
 const shorten = (text: string, most: number): string =>
   text.length <= most ? text : `${text.slice(0, most - 3)}...`;
 
 function costLines(title: string, cost: Cost): string[] {
-  const total = `${si(cost.energyJ, "J")}, ${si(cost.latencyS, "s")}, ` +
+  const total =
+    `${si(cost.energyJ, "J")}, ${si(cost.latencyS, "s")}, ` +
     `${(cost.areaM2 * 1e6).toPrecision(3)} mm2`;
-  return [`  ${title}: ${total}`, ...cost.terms.map((t) =>
-    `    ${t.name}: ${t.formula}  [${si(t.energyJ, "J")}, ${si(t.latencyS, "s")}]  (${t.source})`)];
+  return [
+    `  ${title}: ${total}`,
+    ...cost.terms.map(
+      (t) =>
+        `    ${t.name}: ${t.formula}  [${si(t.energyJ, "J")}, ${si(t.latencyS, "s")}]  (${t.source})`,
+    ),
+  ];
 }
 
 /** Every term of every unit on both sides, and of every crossing. */
@@ -40,14 +54,16 @@ export function explainPlacement(graph: UnitGraph, cut: CutResult): string {
     const placement = cut.assignment.get(u.id) ?? "digital";
     return [
       `${u.id} ${u.name}: ${placement} (${why(u, placement)})`,
-      ...costLines("digital", u.digital), ...(u.analog ? costLines("analog", u.analog) : []),
+      ...costLines("digital", u.digital),
+      ...(u.analog ? costLines("analog", u.analog) : []),
     ];
   });
   const values = graph.values.flatMap((v) => {
     const cost = crossing(v, cut.assignment);
     const from = v.from === HOST ? "host" : v.from;
-    return cost ? [`${v.name}: crosses from ${from} to ${v.to.join(", ")}`,
-      ...costLines("link", cost)] : [];
+    return cost
+      ? [`${v.name}: crosses from ${from} to ${v.to.join(", ")}`, ...costLines("link", cost)]
+      : [];
   });
   return [...units, ...values].join("\n");
 }

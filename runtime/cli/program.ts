@@ -13,7 +13,9 @@ export interface Outcome {
 
 /** Parses `argv` (without node and script) and runs the command it names. */
 export async function runProgram(
-  specs: readonly CommandSpec[], version: string, argv: readonly string[],
+  specs: readonly CommandSpec[],
+  version: string,
+  argv: readonly string[],
 ): Promise<Outcome> {
   const program = new Command("crosstie")
     .description("Compiles ONNX models onto digital segments tied to analog energy-based blocks.")
@@ -50,9 +52,12 @@ export async function invoke(spec: CommandSpec, words: readonly string[]): Promi
 }
 
 function commandFor(
-  spec: CommandSpec, use: (spec: CommandSpec, result: unknown, io: Io) => void,
+  spec: CommandSpec,
+  use: (spec: CommandSpec, result: unknown, io: Io) => void,
 ): Command {
-  const command = new Command(spec.name).description(spec.summary).exitOverride()
+  const command = new Command(spec.name)
+    .description(spec.summary)
+    .exitOverride()
     .showHelpAfterError(`Use crosstie ${spec.name} --help to see what is expected.`);
   for (const { name, description } of spec.arguments ?? []) command.argument(name, description);
   for (const option of spec.options ?? []) {
@@ -86,7 +91,7 @@ export function report(error: unknown): 0 | 1 | 2 {
     process.stderr.write(`error: ${error.message}\n`);
     return 1;
   }
-  const text = error instanceof Error ? error.stack ?? error.message : String(error);
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const message = text.replace(/^(\w*Error: )?(internal: )?/, "");
   process.stderr.write(`internal: ${message}\n`);
   return 2;

@@ -7,9 +7,13 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
   const text = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, i) => Math.max(...text.map((row) => (row[i] ?? "").length)));
   const numeric = head.map((_, i) => rows.every((row) => typeof row[i] === "number"));
-  const line = (row: readonly string[]): string => row.map((cell, i) =>
-    numeric[i] ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number),
-  ).join("  ").trimEnd();
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) =>
+        numeric[i] ? cell.padStart(widths[i] as number) : cell.padEnd(widths[i] as number),
+      )
+      .join("  ")
+      .trimEnd();
   const [first, ...rest] = text as [string[], ...string[][]];
   return [line(first), widths.map((w) => "-".repeat(w)).join("  "), ...rest.map(line)].join("\n");
 }

@@ -6,27 +6,37 @@
 import { dtypes, type DType } from "../../compiler/graph/dtype.ts";
 import { denseData, type Tensor } from "../../compiler/graph/tensor.ts";
 import type { ElementType } from "./bytes.ts";
-import {
-  readSafetensors, tensorTypes, writeSafetensors, type TensorType,
-} from "./safetensors.ts";
+import { readSafetensors, tensorTypes, writeSafetensors, type TensorType } from "./safetensors.ts";
 import { fromTensor, toTensor } from "./tensors.ts";
 
 const stored: Record<DType, TensorType> = {
-  float16: "F32", bfloat16: "F32", float32: "F32", float64: "F64",
-  int8: "I8", int16: "I16", int32: "I32", int64: "I64",
-  uint8: "U8", uint16: "U16", uint32: "U32", uint64: "U64", bool: "BOOL",
+  float16: "F32",
+  bfloat16: "F32",
+  float32: "F32",
+  float64: "F64",
+  int8: "I8",
+  int16: "I16",
+  int32: "I32",
+  int64: "I64",
+  uint8: "U8",
+  uint16: "U16",
+  uint32: "U32",
+  uint64: "U64",
+  bool: "BOOL",
 };
 const isNarrowFloat = (dtype: DType): boolean => dtype === "float16" || dtype === "bfloat16";
 
 /** Writes the file whole or not at all. */
 export async function writeTensors(
-  path: string, tensors: ReadonlyMap<string, Tensor>,
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
 ): Promise<void> {
   const metadata: Record<string, string> = {};
   const sources = [...tensors].map(([name, t]) => {
     if (isNarrowFloat(t.dtype)) metadata[name] = t.dtype;
-    const chunks = (): [ReturnType<typeof fromTensor>["data"]] =>
-      [isNarrowFloat(t.dtype) ? Float32Array.from(denseData(t)) : fromTensor(t).data];
+    const chunks = (): [ReturnType<typeof fromTensor>["data"]] => [
+      isNarrowFloat(t.dtype) ? Float32Array.from(denseData(t)) : fromTensor(t).data,
+    ];
     return { name, dtype: stored[t.dtype], shape: t.shape, chunks };
   });
   await writeSafetensors(path, sources, metadata);
@@ -35,10 +45,12 @@ export async function writeTensors(
 /** @throws UserError when the file is not what the format says */
 export async function readTensors(path: string): Promise<Map<string, Tensor>> {
   const { tensors, metadata } = await readSafetensors(path);
-  return new Map([...tensors].map(([name, { dtype, shape, data }]) => {
-    const element: ElementType = tensorTypes[dtype];
-    const t = toTensor({ dtype: element, shape, data }, `${path}: ${name}`);
-    const narrow = dtypes.find((d) => d === metadata[name] && isNarrowFloat(d));
-    return [name, narrow ? { ...t, dtype: narrow } : t];
-  }));
+  return new Map(
+    [...tensors].map(([name, { dtype, shape, data }]) => {
+      const element: ElementType = tensorTypes[dtype];
+      const t = toTensor({ dtype: element, shape, data }, `${path}: ${name}`);
+      const narrow = dtypes.find((d) => d === metadata[name] && isNarrowFloat(d));
+      return [name, narrow ? { ...t, dtype: narrow } : t];
+    }),
+  );
 }

@@ -49,9 +49,7 @@ export interface Device {
   allocate(length: number): DeviceBuffer;
   free(buffer: DeviceBuffer): void;
   /** Copies 4-byte elements into the buffer, from element `offset`. */
-  write(
-    buffer: DeviceBuffer, data: Float32Array | Int32Array | Uint32Array, offset?: number,
-  ): void;
+  write(buffer: DeviceBuffer, data: Float32Array | Int32Array | Uint32Array, offset?: number): void;
   /** The first `length` elements as raw bytes, after all submitted commands have run. */
   read(buffer: DeviceBuffer, length: number): Promise<ArrayBuffer>;
   /**

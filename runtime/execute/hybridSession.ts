@@ -15,9 +15,7 @@ export interface ChipBlocks {
    * @param inputs the block's inputs, by value name
    * @param output memory of the block's result
    */
-  run(
-    id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
-  ): Promise<void>;
+  run(id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer): Promise<void>;
 }
 
 /** Where an analog block stands among the program's dispatches (one kernel is its digital twin). */
@@ -47,8 +45,9 @@ export class HybridSession {
     for (const { id, dispatch } of chip ? this.#blocks : []) {
       await run.execute(next, dispatch);
       const { inputs, output } = this.#signature(dispatch);
-      const held = new Map(inputs.map((i) =>
-        [(this.program.buffers[i] as ProgramBuffer).name, run.tensorOf(i)]));
+      const held = new Map(
+        inputs.map((i) => [(this.program.buffers[i] as ProgramBuffer).name, run.tensorOf(i)]),
+      );
       await (chip as ChipBlocks).run(id, held, run.tensorOf(output).buffer);
       next = dispatch + 1;
     }
@@ -62,8 +61,9 @@ export class HybridSession {
     const declared = this.program.kernels[kernel]?.arguments ?? [];
     const output = buffers.find((_, i) => declared[i]?.access === "write");
     if (output === undefined) throw new InternalError(`dispatch ${dispatch} writes nothing`);
-    const inputs = buffers.filter((b, i) => declared[i]?.access === "read" &&
-      this.program.buffers[b]?.role !== "constant");
+    const inputs = buffers.filter(
+      (b, i) => declared[i]?.access === "read" && this.program.buffers[b]?.role !== "constant",
+    );
     return { inputs, output };
   }
 }

@@ -12,7 +12,11 @@ import type { DType } from "../../compiler/graph/dtype.ts";
 import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
 import type {
-  Command, CompiledKernel, Device, DeviceBuffer, PreparedKernel,
+  Command,
+  CompiledKernel,
+  Device,
+  DeviceBuffer,
+  PreparedKernel,
 } from "../device/device.ts";
 import { fromDeviceWords, toDeviceArray, type DeviceArray } from "./tensors.ts";
 
@@ -60,12 +64,17 @@ export class Session {
     this.program = program;
     this.#kernels = kernels;
     for (const { buffer, tensor } of program.constants) {
-      this.#constants.set(buffer, this.#upload(tensor, (program.buffers[buffer] as ProgramBuffer).name));
+      this.#constants.set(
+        buffer,
+        this.#upload(tensor, (program.buffers[buffer] as ProgramBuffer).name),
+      );
     }
   }
 
   static async create(
-    device: Device, program: Program, options: SessionOptions = {},
+    device: Device,
+    program: Program,
+    options: SessionOptions = {},
   ): Promise<Session> {
     const compiled = program.kernels.map((kernel, i): CompiledKernel => {
       const wgsl = options.wgsl?.[i];
@@ -104,7 +113,8 @@ export class Session {
       const shape = (this.program.buffers[buffer] as ProgramBuffer).shape;
       if (!feed) {
         throw new UserError(`No value was given for the input "${name}"`, {
-          place: `input ${name}`, remedy: `give it an array of shape [${shape.map(String)}]`,
+          place: `input ${name}`,
+          remedy: `give it an array of shape [${shape.map(String)}]`,
         });
       }
       return { name, shape, actual: feed.shape };
@@ -120,7 +130,8 @@ export class Session {
       const bound = shape.map((d: Dim) => bindDim(d, sizes));
       if (bound.length !== actual.length || bound.some((d, i) => d !== actual[i])) {
         throw new UserError(`Expected shape [${shape.map(String)}], got [${actual}]`, {
-          place: `input ${name}`, remedy: "give an array of the expected shape",
+          place: `input ${name}`,
+          remedy: "give an array of the expected shape",
         });
       }
     }
@@ -140,9 +151,12 @@ export class Session {
     };
     const slots = memory.slots.map((size) => allocate(evalDim(size, sizes)));
     const buffers = this.program.buffers.map(({ role, slot, shape }, i) =>
-      role === "constant" ? this.#constants.get(i) as DeviceBuffer
-        : role === "slot" ? slots[slot as number] as DeviceBuffer
-          : allocate(sizeOf(evalShape(shape, sizes))));
+      role === "constant"
+        ? (this.#constants.get(i) as DeviceBuffer)
+        : role === "slot"
+          ? (slots[slot as number] as DeviceBuffer)
+          : allocate(sizeOf(evalShape(shape, sizes))),
+    );
     this.#binding = { sizes, buffers, owned };
     return this.#binding;
   }
@@ -152,7 +166,8 @@ export class Session {
    * written to the given memory, which must not be an input of the same run.
    */
   begin(
-    feeds: ReadonlyMap<string, Feed>, into: ReadonlyMap<string, DeviceBuffer> = new Map(),
+    feeds: ReadonlyMap<string, Feed>,
+    into: ReadonlyMap<string, DeviceBuffer> = new Map(),
   ): Run {
     const sizes = this.#sizes(feeds);
     const binding = this.#bind(sizes);
@@ -169,7 +184,8 @@ export class Session {
     const commands = this.program.dispatches.map((d): Command => {
       const kernel = this.#kernels[d.kernel] as PreparedKernel;
       return {
-        kernel, buffers: d.buffers.map((b) => buffers[b] as DeviceBuffer),
+        kernel,
+        buffers: d.buffers.map((b) => buffers[b] as DeviceBuffer),
         sizes: kernel.kernel.symbols.map((s) => sizes[s] as number),
       };
     });
@@ -188,7 +204,8 @@ export class Session {
    * Runs once and leaves the outputs on the device: valid until the next run with other sizes.
    */
   async dispatch(
-    feeds: ReadonlyMap<string, Feed>, into: ReadonlyMap<string, DeviceBuffer> = new Map(),
+    feeds: ReadonlyMap<string, Feed>,
+    into: ReadonlyMap<string, DeviceBuffer> = new Map(),
   ): Promise<Map<string, DeviceTensor>> {
     const run = this.begin(feeds, into);
     await run.execute();

@@ -13,15 +13,18 @@ export function toDeviceArray(t: Tensor, name: string): DeviceArray | Float64Arr
   const data = denseData(t);
   const storage = storageOf(t.dtype);
   if (storage === "f32") {
-    return data instanceof Float32Array || data instanceof Float64Array ? data
+    return data instanceof Float32Array || data instanceof Float64Array
+      ? data
       : Float32Array.from(data);
   }
   if (dtypeFacts[t.dtype].bits === 64) {
     const [low, high] = t.dtype === "uint64" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
     const bad = (data as Float64Array).find((x) => x < low || x > high);
     if (bad !== undefined) {
-      throw new UserError(`The ${t.dtype} tensor holds ${bad}, which 32 bits cannot`,
-        { place: name, remedy: "devices compute 64-bit integers in 32 bits: use smaller values" });
+      throw new UserError(`The ${t.dtype} tensor holds ${bad}, which 32 bits cannot`, {
+        place: name,
+        remedy: "devices compute 64-bit integers in 32 bits: use smaller values",
+      });
     }
   }
   if (storage === "u32") return data instanceof Uint32Array ? data : Uint32Array.from(data);
@@ -30,12 +33,18 @@ export function toDeviceArray(t: Tensor, name: string): DeviceArray | Float64Arr
 
 /** A tensor from raw device words. */
 export function fromDeviceWords(
-  dtype: DType, shape: readonly number[], words: ArrayBuffer,
+  dtype: DType,
+  shape: readonly number[],
+  words: ArrayBuffer,
 ): Tensor {
   const count = sizeOf(shape);
   const storage = storageOf(dtype);
-  const view = storage === "f32" ? new Float32Array(words, 0, count)
-    : storage === "u32" ? new Uint32Array(words, 0, count) : new Int32Array(words, 0, count);
+  const view =
+    storage === "f32"
+      ? new Float32Array(words, 0, count)
+      : storage === "u32"
+        ? new Uint32Array(words, 0, count)
+        : new Int32Array(words, 0, count);
   const data = newData(dtype, count);
   if (data.constructor === view.constructor) return { dtype, shape, data: view, splat: false };
   data.set(view);

@@ -92,8 +92,10 @@ export async function readArtifact(directory: string): Promise<Artifact> {
       throw missing(error, file);
     });
     if (actual !== expected) {
-      throw new UserError("the file is not the one that was compiled (its digest differs)",
-        { place: file, remedy });
+      throw new UserError("the file is not the one that was compiled (its digest differs)", {
+        place: file,
+        remedy,
+      });
     }
   }
   const weights = await readTensors(join(directory, artifactFiles.weights));
@@ -101,29 +103,39 @@ export async function readArtifact(directory: string): Promise<Artifact> {
   const text = async (name: string): Promise<string> =>
     new TextDecoder().decode(await readPart(join(directory, name), directory));
   const byKernel = new Map(plan.shaders.map((s) => [s.kernel, s.file]));
-  const wgsl = await Promise.all(program.kernels.map(({ name }) => {
-    const file = byKernel.get(name);
-    if (file === undefined) {
-      throw new UserError(`no shader is named for the kernel ${name}`, { place: path, remedy });
-    }
-    return text(file);
-  }));
+  const wgsl = await Promise.all(
+    program.kernels.map(({ name }) => {
+      const file = byKernel.get(name);
+      if (file === undefined) {
+        throw new UserError(`no shader is named for the kernel ${name}`, { place: path, remedy });
+      }
+      return text(file);
+    }),
+  );
   const hasCrossbars = artifactFiles.crossbars in plan.digests;
   return {
-    directory, plan, program, weights, wgsl,
+    directory,
+    plan,
+    program,
+    weights,
+    wgsl,
     wasm: await readPart(join(directory, artifactFiles.wasm), directory),
-    ...(hasCrossbars ? {
-      crossbars: parseJson(
-        await readPart(join(directory, artifactFiles.crossbars), directory),
-        join(directory, artifactFiles.crossbars)),
-      conductancesPath: join(directory, artifactFiles.conductances),
-    } : {}),
+    ...(hasCrossbars
+      ? {
+          crossbars: parseJson(
+            await readPart(join(directory, artifactFiles.crossbars), directory),
+            join(directory, artifactFiles.crossbars),
+          ),
+          conductancesPath: join(directory, artifactFiles.conductances),
+        }
+      : {}),
   };
 }
 
 /** Only names that the writer makes may be opened: a plan must not reach outside its folder. */
 function checkName(name: string, place: string): void {
-  const known = (Object.values(artifactFiles) as string[]).includes(name) ||
+  const known =
+    (Object.values(artifactFiles) as string[]).includes(name) ||
     /^kernels\/[A-Za-z0-9_]+\.wgsl$/.test(name);
   if (!known) throw new UserError(`"${name}" is not a file of an artifact`, { place, remedy });
 }
@@ -131,8 +143,10 @@ function checkName(name: string, place: string): void {
 function parsePlan(document: unknown, place: string): Plan {
   const version = (document as { version?: unknown } | null)?.version;
   if (typeof version === "number" && version !== 1) {
-    throw new UserError(`the artifact has version ${version}, this crosstie reads version 1`,
-      { place, remedy });
+    throw new UserError(`the artifact has version ${version}, this crosstie reads version 1`, {
+      place,
+      remedy,
+    });
   }
   const parsed = planSchema.safeParse(document);
   if (parsed.success) return parsed.data;
@@ -147,7 +161,8 @@ async function readPart(path: string, directory: string): Promise<Uint8Array> {
   } catch (error) {
     if (path === join(directory, artifactFiles.plan) && codeOf(error) === "ENOENT") {
       throw new UserError("holds no plan.json, so it is no artifact", {
-        place: directory, remedy: "Name the folder that crosstie compile wrote (its -o).",
+        place: directory,
+        remedy: "Name the folder that crosstie compile wrote (its -o).",
       });
     }
     throw missing(error, path);

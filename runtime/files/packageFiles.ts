@@ -11,7 +11,8 @@ export function packageFile(name: string): string {
     if (existsSync(path)) return path;
     if (dirname(folder) === folder) {
       throw new UserError("a file of the package is missing", {
-        place: name, remedy: "Reinstall the package; its folders must stand beside its code.",
+        place: name,
+        remedy: "Reinstall the package; its folders must stand beside its code.",
       });
     }
   }

@@ -10,7 +10,11 @@ import { parseTarget } from "../../targets/target.ts";
 import { si } from "../cli/table.ts";
 
 const escapes: Record<string, string> = {
-  "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;",
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
 };
 const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes[c] as string);
 
@@ -18,8 +22,10 @@ const escape = (text: string): string => text.replace(/[&<>"']/g, (c) => escapes
 function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[], tag: string): string =>
     `<tr>${cells.map((c) => `<${tag}>${c}</${tag}>`).join("")}</tr>`;
-  return `<table>\n<thead>${line(head, "th")}</thead>\n<tbody>\n` +
-    `${rows.map((r) => line(r, "td")).join("\n")}\n</tbody>\n</table>`;
+  return (
+    `<table>\n<thead>${line(head, "th")}</thead>\n<tbody>\n` +
+    `${rows.map((r) => line(r, "td")).join("\n")}\n</tbody>\n</table>`
+  );
 }
 
 /** Draws a chart to an SVG string. */
@@ -35,14 +41,19 @@ const colours = { domain: ["digital", "analog"], range: ["#3b6ea8", "#c8702a"], 
 /** Energy of every unit on both sides: the choice that the partitioner had. */
 function energyChart(plan: Plan): string {
   const { units } = plan.partition;
-  const bars = units.flatMap((u) => [
-    { unit: u.id, side: "digital", energyJ: u.digital.energyJ },
-    ...(u.analog ? [{ unit: u.id, side: "analog", energyJ: u.analog.energyJ }] : []),
-  ]).filter((b) => b.energyJ > 0);
+  const bars = units
+    .flatMap((u) => [
+      { unit: u.id, side: "digital", energyJ: u.digital.energyJ },
+      ...(u.analog ? [{ unit: u.id, side: "analog", energyJ: u.analog.energyJ }] : []),
+    ])
+    .filter((b) => b.energyJ > 0);
   return chart({
-    width: 860, height: 60 + 22 * units.length, marginLeft: 60,
+    width: 860,
+    height: 60 + 22 * units.length,
+    marginLeft: 60,
     x: { type: "log", label: "energy per inference, J", grid: true },
-    y: { label: null }, fy: { label: null, domain: units.map((u) => u.id) },
+    y: { label: null },
+    fy: { label: null, domain: units.map((u) => u.id) },
     color: colours,
     marks: [Plot.dot(bars, { x: "energyJ", fy: "unit", fill: "side", r: 5 })],
   });
@@ -51,10 +62,19 @@ function energyChart(plan: Plan): string {
 /** Where the chosen placement spends its energy and time. */
 function segmentChart(plan: Plan, field: keyof PlanCost, label: string): string {
   return chart({
-    width: 860, height: 60 + 18 * plan.segments.length, marginLeft: 60,
-    x: { label, grid: true }, y: { label: null, domain: plan.segments.map((s) => s.id) },
+    width: 860,
+    height: 60 + 18 * plan.segments.length,
+    marginLeft: 60,
+    x: { label, grid: true },
+    y: { label: null, domain: plan.segments.map((s) => s.id) },
     color: colours,
-    marks: [Plot.barX(plan.segments, { x: (s: Plan["segments"][number]) => s.cost[field], y: "id", fill: "kind" })],
+    marks: [
+      Plot.barX(plan.segments, {
+        x: (s: Plan["segments"][number]) => s.cost[field],
+        y: "id",
+        fill: "kind",
+      }),
+    ],
   });
 }
 
@@ -74,16 +94,24 @@ export function renderReport(plan: Plan): string {
   const target = parseTarget(plan.target, "plan.json: target");
   const { energyJ, latencyS, areaM2 } = plan.cost;
   const units = plan.partition.units.map((u) => [
-    escape(u.id), escape(u.name), `<span class="${u.placement}">${u.placement}</span>`,
-    si(u.digital.energyJ, "J"), u.analog ? si(u.analog.energyJ, "J") : "",
+    escape(u.id),
+    escape(u.name),
+    `<span class="${u.placement}">${u.placement}</span>`,
+    si(u.digital.energyJ, "J"),
+    u.analog ? si(u.analog.energyJ, "J") : "",
     escape(u.reason ?? ""),
   ]);
   const segments = plan.segments.map((s) => [
-    escape(s.id), `<span class="${s.kind}">${s.kind}</span>`, escape(s.nodes.join(", ")),
-    String(s.macs), si(s.cost.energyJ, "J"), si(s.cost.latencyS, "s"),
+    escape(s.id),
+    `<span class="${s.kind}">${s.kind}</span>`,
+    escape(s.nodes.join(", ")),
+    String(s.macs),
+    si(s.cost.energyJ, "J"),
+    si(s.cost.latencyS, "s"),
   ]);
   const proof = plan.partition.optimal
-    ? "proved optimal by the minimum cut" : `not proved optimal; no split is below ${plan.partition.bound}`;
+    ? "proved optimal by the minimum cut"
+    : `not proved optimal; no split is below ${plan.partition.bound}`;
   const { objective, analog } = plan.options;
   return `<!doctype html>
 <html lang="en">

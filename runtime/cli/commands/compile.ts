@@ -18,8 +18,10 @@ export interface CompileReport {
   readonly artifact: string | null;
   readonly target: string;
   readonly segments: readonly {
-    readonly id: string; readonly kind: "digital" | "analog";
-    readonly nodes: readonly string[]; readonly macs: number;
+    readonly id: string;
+    readonly kind: "digital" | "analog";
+    readonly nodes: readonly string[];
+    readonly macs: number;
   }[];
   readonly tiles: number;
   readonly cost: Plan["cost"];
@@ -44,17 +46,28 @@ export const levels: Record<string, (result: CompileResult) => string> = {
 };
 
 function hybridText({ hybrid }: Compiled): string {
-  return hybrid.segments.map((segment) => segment.kind === "analog"
-    ? `analog block ${segment.id}\n${printGraph(segment.graph).text}`
-    : `digital segment ${segment.id}\n${segment.units.map((u) =>
-      `  ${u.id} ${u.cluster.root.name} <- ${u.cluster.nodes.map((n) => n.op).join(", ")}`)
-      .join("\n")}`).join("\n\n");
+  return hybrid.segments
+    .map((segment) =>
+      segment.kind === "analog"
+        ? `analog block ${segment.id}\n${printGraph(segment.graph).text}`
+        : `digital segment ${segment.id}\n${segment.units
+            .map(
+              (u) =>
+                `  ${u.id} ${u.cluster.root.name} <- ${u.cluster.nodes.map((n) => n.op).join(", ")}`,
+            )
+            .join("\n")}`,
+    )
+    .join("\n\n");
 }
 
 function explanation(graph: UnitGraph, compiled: Compiled): object[] {
   const units = graph.units.map((u) => ({
-    unit: u.id, name: u.name, placement: compiled.cut.assignment.get(u.id),
-    reason: u.reason, digital: u.digital, analog: u.analog,
+    unit: u.id,
+    name: u.name,
+    placement: compiled.cut.assignment.get(u.id),
+    reason: u.reason,
+    digital: u.digital,
+    analog: u.analog,
   }));
   const values = graph.values.flatMap((v) => {
     const cost = crossing(v, compiled.cut.assignment);
@@ -69,12 +82,17 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
     artifact: result.artifact ?? null,
     target: result.loaded.target.name,
     segments: plan.segments.map(({ id, kind, nodes, macs }) => ({ id, kind, nodes, macs })),
-    tiles: plan.tiles, cost: plan.cost, objective: plan.options.objective,
-    optimal: plan.partition.optimal, bound: plan.partition.bound,
-    ...(explain ? {
-      explain: explanation(compiled.priced, compiled),
-      explainText: explainPlacement(compiled.priced, compiled.cut),
-    } : {}),
+    tiles: plan.tiles,
+    cost: plan.cost,
+    objective: plan.options.objective,
+    optimal: plan.partition.optimal,
+    bound: plan.partition.bound,
+    ...(explain
+      ? {
+          explain: explanation(compiled.priced, compiled),
+          explainText: explainPlacement(compiled.priced, compiled.cut),
+        }
+      : {}),
     table: partitionTable(compiled.priced, compiled.cut),
   };
 }
@@ -86,15 +104,26 @@ export const compileCommand: CommandSpec = {
   options: [
     { flags: "--target <target>", description: "preset name or target file (JSON)" },
     { flags: "-o, --out <dir>", description: "artifact folder (default: MODEL.crosstie)" },
-    { flags: "--objective <what>", description: "what to minimise", default: "energy",
-      choices: ["energy", "latency", "edp"] },
-    { flags: "--analog <which>", description: "units that may be analog", default: "auto",
-      choices: ["auto", "all", "none"] },
+    {
+      flags: "--objective <what>",
+      description: "what to minimise",
+      default: "energy",
+      choices: ["energy", "latency", "edp"],
+    },
+    {
+      flags: "--analog <which>",
+      description: "units that may be analog",
+      default: "auto",
+      choices: ["auto", "all", "none"],
+    },
     { flags: "--block-size <n>", description: "consecutive units per energy block", default: "1" },
     { flags: "--bind <sizes>", description: "numbers for symbolic sizes, such as H=224,W=224" },
     { flags: "--explain", description: "print every term of every unit's cost" },
-    { flags: "--print <level>", description: "print a level and write nothing",
-      choices: Object.keys(levels) },
+    {
+      flags: "--print <level>",
+      description: "print a level and write nothing",
+      choices: Object.keys(levels),
+    },
   ],
   example: "crosstie compile models/mnist-lenet.onnx --target neurram-rram -o lenet.crosstie",
   async run({ args: [model], options, io }): Promise<CompileReport> {
@@ -102,14 +131,18 @@ export const compileCommand: CommandSpec = {
     const level = options.text("print");
     if (options.integer("blockSize", "--block-size", { min: 1 }) !== 1) {
       throw new UserError("merging units into larger energy blocks is not supported here", {
-        place: "--block-size", remedy: "Use --block-size 1, which keeps the model's meaning.",
+        place: "--block-size",
+        remedy: "Use --block-size 1, which keeps the model's meaning.",
       });
     }
     const bind = parseBindings(options.text("bind"));
     const result = await compileModel({
       model: path,
-      target: options.required("target", "--target",
-        "Name a preset (crosstie targets lists them) or a target file."),
+      target: options.required(
+        "target",
+        "--target",
+        "Name a preset (crosstie targets lists them) or a target file.",
+      ),
       objective: options.choice<Objective>("objective") ?? "energy",
       analog: options.choice<AnalogChoice>("analog") ?? "auto",
       ...(bind ? { bind } : {}),
@@ -119,20 +152,25 @@ export const compileCommand: CommandSpec = {
     });
     const report = compileReport(result, options.flag("explain"));
     const { table: _table, explainText: _text, ...json } = report;
-    const print = level === undefined ? {} : { print: (levels[level] as typeof levels[string])(result) };
+    const print =
+      level === undefined ? {} : { print: (levels[level] as (typeof levels)[string])(result) };
     return (io.json ? { ...json, ...print } : { ...report, ...print }) as CompileReport;
   },
   render(report: CompileReport) {
     if (report.print !== undefined) return report.print;
     const { energyJ, latencyS, areaM2 } = report.cost;
-    const proof = report.optimal ? "proved optimal" : `best known; no split is below ${report.bound}`;
+    const proof = report.optimal
+      ? "proved optimal"
+      : `best known; no split is below ${report.bound}`;
     const lines = [
-      report.table, "",
+      report.table,
+      "",
       `${report.tiles} tiles, ${si(energyJ, "J")} and ${si(latencyS, "s")} per inference, ` +
         `${(areaM2 * 1e6).toPrecision(3)} mm2; ${proof} for ${report.objective}`,
       `artifact: ${report.artifact}`,
     ];
-    return [...(report.explainText === undefined ? [] : [report.explainText, ""]), ...lines]
-      .join("\n");
+    return [...(report.explainText === undefined ? [] : [report.explainText, ""]), ...lines].join(
+      "\n",
+    );
   },
 };

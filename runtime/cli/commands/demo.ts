@@ -36,8 +36,11 @@ export const demo: CommandSpec = {
   summary: "Compile a trained CNN for an RRAM chip and simulate it on MNIST images.",
   options: [
     { flags: "-o, --out <dir>", description: "artifact folder", default: "crosstie-demo" },
-    { flags: "--target <target>", description: "preset name or target file",
-      default: "neurram-rram" },
+    {
+      flags: "--target <target>",
+      description: "preset name or target file",
+      default: "neurram-rram",
+    },
     { flags: "--images <n>", description: "MNIST test images to run", default: "1000" },
   ],
   example: "crosstie demo",
@@ -48,7 +51,12 @@ export const demo: CommandSpec = {
     const near = relative(process.cwd(), path);
     const model = near.startsWith("..") ? path : near;
     const done: { command: string; result: unknown }[] = [];
-    for (const { spec, words } of stepsFor(model, options.text("target") as string, folder, images)) {
+    for (const { spec, words } of stepsFor(
+      model,
+      options.text("target") as string,
+      folder,
+      images,
+    )) {
       const command = `crosstie ${[spec.name, ...words].map(quoted).join(" ")}`;
       if (!io.json) io.print(`$ ${command}`);
       const result = await invoke(spec, words);

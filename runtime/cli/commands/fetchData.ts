@@ -20,7 +20,8 @@ export const fetchData: CommandSpec = {
     const make = makers[dataset as string];
     if (!make) {
       throw new UserError(`no data set "${dataset}" can be fetched`, {
-        place: "fetch-data", remedy: `Use one of: ${Object.keys(makers).join(", ")}.`,
+        place: "fetch-data",
+        remedy: `Use one of: ${Object.keys(makers).join(", ")}.`,
       });
     }
     const folder = await make(options.text("dataDir"), { log: (line) => io.log(line) });

@@ -8,5 +8,10 @@ import { solveArray } from "./solveArray.ts";
 import { targets } from "./targets.ts";
 
 export const commands: readonly CommandSpec[] = [
-  compileCommand, run, simulate, targets, solveArray, fetchData,
+  compileCommand,
+  run,
+  simulate,
+  targets,
+  solveArray,
+  fetchData,
 ];

@@ -11,15 +11,27 @@ export const run: CommandSpec = {
   summary: "Run a model or an artifact on arrays.",
   arguments: [{ name: "<source>", description: "ONNX file or artifact folder" }],
   options: [
-    { flags: "--input <name=file>", description: "an input array (.npy); repeat per input",
-      repeatable: true },
-    { flags: "--device <device>", description: "where to run", default: "auto",
-      choices: deviceChoices },
-    { flags: "--chip <mode>", description: "what runs the analog blocks", default: "none",
-      choices: chipModes },
+    {
+      flags: "--input <name=file>",
+      description: "an input array (.npy); repeat per input",
+      repeatable: true,
+    },
+    {
+      flags: "--device <device>",
+      description: "where to run",
+      default: "auto",
+      choices: deviceChoices,
+    },
+    {
+      flags: "--chip <mode>",
+      description: "what runs the analog blocks",
+      default: "none",
+      choices: chipModes,
+    },
     { flags: "-o, --out <dir>", description: "folder for NAME.npy", default: "." },
   ],
-  example: "crosstie run models/mnist-lenet.onnx " +
+  example:
+    "crosstie run models/mnist-lenet.onnx " +
     "--input input=test/fixtures/models/mnist-lenet.input.npy -o /tmp",
   async run({ args: [source], options, io }): Promise<RunResult> {
     const result = await runModel({
@@ -34,8 +46,11 @@ export const run: CommandSpec = {
     return result;
   },
   render({ device, chip, outputs, seconds }: RunResult) {
-    const rows = Object.entries(outputs).map(([name, { shape, file }]) =>
-      [name, `[${shape.join(",")}]`, file]);
+    const rows = Object.entries(outputs).map(([name, { shape, file }]) => [
+      name,
+      `[${shape.join(",")}]`,
+      file,
+    ]);
     return `${table(["output", "shape", "file"], rows)}\n${device}, chip ${chip}, ${si(seconds, "s")}`;
   },
 };

@@ -24,19 +24,32 @@ export function stageBars(
   };
 }
 
-export function renderSimulation({ samples, accuracy, blocks, seconds, device }: SimulateResult): string {
+export function renderSimulation({
+  samples,
+  accuracy,
+  blocks,
+  seconds,
+  device,
+}: SimulateResult): string {
   const { digital, ideal, chip } = accuracy;
   const trials = chip.trials.length;
   const rows = [
     ["digital reference", percent(digital), si(seconds.digital, "s")],
     ["ideal chip", percent(ideal), si(seconds.ideal, "s")],
-    ["simulated chip", `${percent(chip.mean)} +- ${percent(chip.std)} (${trials} trials)`,
-      si(seconds.chip, "s")],
+    [
+      "simulated chip",
+      `${percent(chip.mean)} +- ${percent(chip.std)} (${trials} trials)`,
+      si(seconds.chip, "s"),
+    ],
   ];
   const parts = [`${samples} samples on ${device}`, table(["", "accuracy", "time"], rows)];
   if (blocks.length > 0) {
-    parts.push(table(["block", "signal to noise, dB", "saturated conversions"],
-      blocks.map((b) => [b.id, Number(b.snrDb.toFixed(1)), percent(b.saturated)])));
+    parts.push(
+      table(
+        ["block", "signal to noise, dB", "saturated conversions"],
+        blocks.map((b) => [b.id, Number(b.snrDb.toFixed(1)), percent(b.saturated)]),
+      ),
+    );
   }
   return parts.join("\n\n");
 }
@@ -46,15 +59,23 @@ export const simulate: CommandSpec = {
   summary: "Run a data set through the digital reference, the ideal and the simulated chip.",
   arguments: [{ name: "<dir>", description: "artifact folder" }],
   options: [
-    { flags: "--data <spec>", description: "mnist:test, cifar10:test[0:1000], images.npy,labels.npy" },
+    {
+      flags: "--data <spec>",
+      description: "mnist:test, cifar10:test[0:1000], images.npy,labels.npy",
+    },
     { flags: "--data-dir <dir>", description: "folder of the data set's official files" },
     { flags: "--trials <n>", description: "chips to program", default: "3" },
     { flags: "--time <seconds>", description: "age of the chip when it is read" },
     { flags: "--only <list>", description: "imperfections to keep on, separated by commas" },
-    { flags: "--device <device>", description: "where to run", default: "auto",
-      choices: deviceChoices },
+    {
+      flags: "--device <device>",
+      description: "where to run",
+      default: "auto",
+      choices: deviceChoices,
+    },
   ],
-  example: "crosstie compile models/mnist-lenet.onnx --target neurram-rram -o lenet.crosstie\n" +
+  example:
+    "crosstie compile models/mnist-lenet.onnx --target neurram-rram -o lenet.crosstie\n" +
     "$ crosstie simulate lenet.crosstie --data mnist:test[0:1000]",
   run({ args: [directory], options, io }): Promise<SimulateResult> {
     const dataDir = options.text("dataDir");

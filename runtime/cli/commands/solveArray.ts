@@ -11,8 +11,10 @@ export const solveArray: CommandSpec = {
   run: ({ args: [file] }) => solveArrayFile(file as string),
   render({ outputAmpere, iterations, residual, seconds }: ArrayReport) {
     const columns = outputAmpere[0]?.length ?? 0;
-    const rows = Array.from({ length: columns }, (_, column) =>
-      [column, ...outputAmpere.map((output) => si(output[column] ?? 0, "A"))]);
+    const rows = Array.from({ length: columns }, (_, column) => [
+      column,
+      ...outputAmpere.map((output) => si(output[column] ?? 0, "A")),
+    ]);
     const head = ["column", ...outputAmpere.map((_, k) => `input ${k}`)];
     const solved = `${iterations} iterations, relative residual ${residual.toExponential(1)}`;
     return `${table(head, rows)}\n${solved}, ${si(seconds, "s")}`;

@@ -21,7 +21,9 @@ export const targets: CommandSpec = {
     if (found.length === 1 && only) {
       return `${only.name}: ${only.kind}, ${only.process}\n${only.summary}\nsource: ${only.source}`;
     }
-    return table(["target", "kind", "process", "what it is"],
-      found.map((t) => [t.name, t.kind, t.process, t.summary.split(": ").at(-1) ?? t.summary]));
+    return table(
+      ["target", "kind", "process", "what it is"],
+      found.map((t) => [t.name, t.kind, t.process, t.summary.split(": ").at(-1) ?? t.summary]),
+    );
   },
 };

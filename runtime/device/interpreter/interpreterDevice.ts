@@ -3,13 +3,20 @@
  * the kernel IR, and in `f64` mode the float64 reference. Always available.
  */
 import {
-  interpretKernel, type InterpretedKernel, type InterpreterArray,
+  interpretKernel,
+  type InterpretedKernel,
+  type InterpreterArray,
 } from "../../../compiler/emit/interpret/interpret.ts";
 import { InternalError } from "../../../compiler/errors.ts";
 import type { Storage } from "../../../compiler/graph/dtype.ts";
 import type { FloatMode } from "../../../compiler/graph/tensor.ts";
 import type {
-  Command, CompiledKernel, Device, DeviceBuffer, DeviceInfo, PreparedKernel,
+  Command,
+  CompiledKernel,
+  Device,
+  DeviceBuffer,
+  DeviceInfo,
+  PreparedKernel,
 } from "../device.ts";
 
 /** Memory is typed by its first use: floats may be 8 bytes wide here, so one view cannot serve. */
@@ -20,8 +27,14 @@ class InterpreterBuffer implements DeviceBuffer {
     this.length = length;
   }
   as(storage: Storage, float: FloatMode): InterpreterArray {
-    const wanted = storage === "i32" ? Int32Array : storage === "u32" ? Uint32Array
-      : float === "f64" ? Float64Array : Float32Array;
+    const wanted =
+      storage === "i32"
+        ? Int32Array
+        : storage === "u32"
+          ? Uint32Array
+          : float === "f64"
+            ? Float64Array
+            : Float32Array;
     if (!(this.#data instanceof wanted)) {
       const fresh = new wanted(this.length);
       // A slot reused for another type: its old contents are dead, its new ones come by write.
@@ -48,7 +61,8 @@ export class InterpreterDevice implements Device {
   constructor(float: FloatMode = "f32") {
     this.float = float;
     this.info = {
-      kind: "interpreter", isSoftware: false,
+      kind: "interpreter",
+      isSoftware: false,
       description: `interpreter (${float === "f64" ? "float64" : "float32"}, 1 thread)`,
     };
   }
@@ -61,10 +75,13 @@ export class InterpreterDevice implements Device {
   }
 
   write(
-    buffer: DeviceBuffer, data: Float32Array | Float64Array | Int32Array | Uint32Array, offset = 0,
+    buffer: DeviceBuffer,
+    data: Float32Array | Float64Array | Int32Array | Uint32Array,
+    offset = 0,
   ): void {
     const target = own(buffer);
-    const storage = data instanceof Int32Array ? "i32" : data instanceof Uint32Array ? "u32" : "f32";
+    const storage =
+      data instanceof Int32Array ? "i32" : data instanceof Uint32Array ? "u32" : "f32";
     target.as(storage, this.float).set(data, offset);
   }
 
@@ -80,13 +97,17 @@ export class InterpreterDevice implements Device {
   }
 
   async prepare(kernels: readonly CompiledKernel[]): Promise<PreparedKernel[]> {
-    return kernels.map(({ kernel }): Prepared => ({ kernel, run: interpretKernel(kernel, this.float) }));
+    return kernels.map(({ kernel }): Prepared => ({
+      kernel,
+      run: interpretKernel(kernel, this.float),
+    }));
   }
 
   async run(commands: readonly Command[]): Promise<void> {
     for (const { kernel, buffers, sizes } of commands) {
       const arrays = kernel.kernel.arguments.map((argument, i) =>
-        own(buffers[i] as DeviceBuffer).as(argument.storage, this.float));
+        own(buffers[i] as DeviceBuffer).as(argument.storage, this.float),
+      );
       (kernel as Prepared).run(arrays, sizes);
     }
   }
