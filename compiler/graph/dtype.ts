@@ -52,3 +52,12 @@ export function integerRange(d: DType): { min: number; max: number } {
     ? { min: 0, max: 2 ** width - 1 }
     : { min: -(2 ** (width - 1)), max: 2 ** (width - 1) - 1 };
 }
+
+/** Whether a tensor of this type can hold `x` exactly as a number (floats hold any, rounded). */
+export function canHold(d: DType, x: number): boolean {
+  const { kind, bits } = dtypeFacts[d];
+  if (kind === "float") return true;
+  if (bits === 64) return Number.isSafeInteger(x) && (kind === "int" || x >= 0);
+  const { min, max } = integerRange(d);
+  return Number.isInteger(x) && x >= min && x <= max;
+}

@@ -11,7 +11,9 @@ import type { FloatMode, Tensor } from "./tensor.ts";
 const isDim = (v: unknown): v is Dim => typeof v === "object" && v !== null && "terms" in v;
 
 /** Attributes with every symbolic size replaced by its number. */
-export function bindAttrs<O extends PrimName>(attrs: PrimAttrs[O], bindings: Bindings): PrimAttrs[O] {
+export function bindAttrs<O extends PrimName>(
+  attrs: PrimAttrs[O], bindings: Bindings,
+): PrimAttrs[O] {
   const bound = Object.entries(attrs).map(([key, v]) => [key,
     isDim(v) ? evalDim(v, bindings)
       : Array.isArray(v) ? v.map((d: unknown) => (isDim(d) ? evalDim(d, bindings) : d)) : v]);
@@ -85,7 +87,8 @@ export function evaluateGraph(
       if (left === 0) values.delete(v);
     }
   }
-  return new Map(graph.outputs.map(({ name, value }) => [name, values.get(value) ?? missing(value)]));
+  return new Map(graph.outputs.map(({ name, value }) =>
+    [name, values.get(value) ?? missing(value)]));
 }
 
 export function evaluateNode(

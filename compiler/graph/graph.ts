@@ -87,7 +87,8 @@ export type PrimAttrs = Record<UnaryOp | BinaryOp, None> & {
   broadcast: { readonly shape: readonly Dim[] };
   /** Per axis: start, size, step >= 1. */
   slice: {
-    readonly starts: readonly Dim[]; readonly sizes: readonly Dim[]; readonly steps: readonly number[];
+    readonly starts: readonly Dim[]; readonly sizes: readonly Dim[];
+    readonly steps: readonly number[];
   };
   flip: { readonly axes: readonly number[] };
   /**

@@ -100,7 +100,8 @@ const movers = new Set<PrimName>([
 function symbolic(node: Node, known: readonly Elements[]): Elements | undefined {
   const { op } = node;
   if (movers.has(op) && attributesAreStatic(node)) return moved(node, known);
-  if (op === "cast") return isFloat(node.outputs[0]?.type.dtype ?? "float32") ? undefined : known[0];
+  const dtype = node.outputs[0]?.type.dtype ?? "float32";
+  if (op === "cast") return isFloat(dtype) ? undefined : known[0];
   const rule = sums[op as BinaryOp];
   if (rule) {
     const [a, b] = known as [Elements, Elements];
@@ -125,7 +126,8 @@ function moved(node: Node, known: readonly Elements[]): Elements | undefined {
   const isIndex = (i: number): boolean => node.op === "gather" && i === 1;
   if (node.op === "gather" && !isStatic(known[1] as Elements)) return undefined;
   const tensors = known.map((elements, i) => {
-    const numbers = isIndex(i) ? elements as readonly number[] : elements.map((d) => all.push(d) - 1);
+    const numbers = isIndex(i) ? elements as readonly number[]
+      : elements.map((d) => all.push(d) - 1);
     return { ...asTensor(node.inputs[i] as Value, numbers), dtype: "int64" as const,
       data: Float64Array.from(numbers), splat: false };
   });

@@ -6,7 +6,8 @@ import { InternalError } from "../errors.ts";
 import { showType } from "../ops/common.ts";
 import { primitiveOf } from "../ops/registry.ts";
 import { shapesEqual } from "./dim.ts";
-import type { Graph, Node, PrimName, Value } from "./graph.ts";
+import type { Graph, Node, PrimName, TensorType, Value } from "./graph.ts";
+import { operandFault } from "./signature.ts";
 
 /** @throws InternalError naming the node, what was expected and what is there. */
 export function verifyGraph(graph: Graph): Graph {
@@ -44,11 +45,14 @@ export function verifyGraph(graph: Graph): Graph {
   return graph;
 }
 
-function inferred(graph: Graph, node: Node): ReturnType<ReturnType<typeof primitiveOf<PrimName>>["infer"]> {
+function inferred(graph: Graph, node: Node<PrimName>): TensorType {
   try {
+    const fault = operandFault(node.op, node.inputs.length);
+    if (fault !== undefined) throw new InternalError(fault);
     return primitiveOf(node.op).infer(node.inputs.map((v) => v.type), node.attrs);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const text = error instanceof Error ? error.message : String(error);
+    const message = text.replace(/^internal: /, "");
     throw new InternalError(`graph ${graph.name}, value ${node.outputs[0]?.name}: ${message}`);
   }
 }

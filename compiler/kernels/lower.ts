@@ -83,7 +83,9 @@ class Lowering {
     const { node } = v;
     if (!node) throw new InternalError(`input ${v.name} was not given memory`);
     const { lower } = primitiveOf(node.op);
-    if (lower.kind !== "view") throw new InternalError(`${v.name} (${node.op}) was not given memory`);
+    if (lower.kind !== "view") {
+      throw new InternalError(`${v.name} (${node.op}) was not given memory`);
+    }
     return (lower as ViewLowering<PrimName>).at(this.context(node), indices);
   }
 
@@ -243,9 +245,10 @@ function planFor(cluster: Cluster): Plan {
         const groups = groupsFor("i", shape);
         const value = l.context(heart).read(0, l.indicesOf(groups, 0));
         const axes = axesFor(groups);
+        const { descending } = lower.plan(heart as never);
         return {
           kind: "sort", axes: axes.slice(0, -1), sorted: axes.at(-1) as Axis,
-          descending: lower.plan(heart as never).descending, value, output: l.store(value, value).buffer,
+          descending, value, output: l.store(value, value).buffer,
         };
       },
     };
@@ -302,7 +305,7 @@ function argumentFor(v: Value, isOutput: boolean): BufferArgument {
     const bad = (held.data as Float64Array).find((x) => x > limit || x < -limit - 1);
     if (bad !== undefined) {
       throw new UserError(`The ${v.type.dtype} constant holds ${bad}, which 32 bits cannot`,
-        { place: v.name, remedy: "devices compute 64-bit integers in 32 bits: use smaller values" });
+        { place: v.name, remedy: "Use smaller values: devices compute in 32 bits" });
     }
   }
   const storage = storageOf(v.type.dtype);

@@ -67,7 +67,7 @@ export const unaryFloat: Record<UnaryOp, ((a: number) => number) | undefined> = 
   isnan: (a) => (Number.isNaN(a) ? 1 : 0),
 };
 
-/** Integer meaning (operands and result as numbers, to be wrapped); undefined where there is none. */
+/** Integer meaning (the result as a number to be wrapped); undefined where there is none. */
 export const unaryInteger: Record<UnaryOp, ((a: number) => number) | undefined> = {
   neg: (a) => -a,
   abs: Math.abs,

@@ -2,7 +2,9 @@
  * Sums of products: `dot` (with batch and contracted axes) and `conv` (n-dimensional, grouped).
  * Both lower to the one contraction kernel, which the analog crossbar implements as well.
  */
-import { dimsEqual, dimToString, divDimsExact, mulDims, productOf, type Dim } from "../graph/dim.ts";
+import {
+  dimsEqual, dimToString, divDimsExact, mulDims, productOf, type Dim,
+} from "../graph/dim.ts";
 import type { Builder } from "../graph/builder.ts";
 import type { Node, TensorType, Value } from "../graph/graph.ts";
 import { elementAt, newData, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
@@ -30,22 +32,26 @@ export const dot: Primitive<"dot"> = {
   infer(types, { batch, contract }) {
     const [a, b] = types as [TensorType, TensorType];
     const kFrom = a.shape.length - contract;
-    check(kFrom >= batch && b.shape.length >= batch + contract, "dot",
-      `operands with ${batch} batch and ${contract} contracted axes`, `${showType(a)}, ${showType(b)}`);
+    const fits = kFrom >= batch && b.shape.length >= batch + contract;
+    check(batch >= 0 && contract >= 0 && fits, "dot",
+      `operands with ${batch} batch and ${contract} contracted axes`,
+      `${showType(a)}, ${showType(b)}`);
     const meets = range(0, batch).every((i) => dimsEqual(a.shape[i] as Dim, b.shape[i] as Dim)) &&
       range(0, contract).every((i) =>
         dimsEqual(a.shape[kFrom + i] as Dim, b.shape[batch + i] as Dim));
     check(meets && a.dtype === b.dtype, "dot", "batch and contracted axes that agree",
       `${showType(a)} with ${showType(b)}`);
-    return { dtype: a.dtype, shape: [...a.shape.slice(0, kFrom), ...b.shape.slice(batch + contract)] };
+    const shape = [...a.shape.slice(0, kFrom), ...b.shape.slice(batch + contract)];
+    return { dtype: a.dtype, shape };
   },
   evaluate(tensors, { batch, contract }, mode) {
     const [a, b] = tensors as [Tensor, Tensor];
     const groups = sizeOf(a.shape.slice(0, batch));
-    const m = sizeOf(a.shape.slice(batch, a.shape.length - contract));
-    const k = sizeOf(a.shape.slice(a.shape.length - contract));
+    const kFrom = a.shape.length - contract;
+    const m = sizeOf(a.shape.slice(batch, kFrom));
+    const k = sizeOf(a.shape.slice(kFrom));
     const n = sizeOf(b.shape.slice(batch + contract));
-    const shape = [...a.shape.slice(0, a.shape.length - contract), ...b.shape.slice(batch + contract)];
+    const shape = [...a.shape.slice(0, kFrom), ...b.shape.slice(batch + contract)];
     const data = newData(a.dtype, groups * m * n, mode);
     for (let g = 0; g < groups; g++) {
       for (let i = 0; i < m; i++) {
@@ -158,6 +164,8 @@ export const conv: Primitive<"conv"> = {
       [dilations, low, high].every((a) => a.length === spatial);
     check(ranks && x.dtype === w.dtype, "conv", `operands with ${spatial} spatial axes`,
       `${showType(x)}, ${showType(w)}`);
+    check([groups, ...strides, ...dilations].every((n) => n >= 1), "conv",
+      "groups, strides and dilations of 1 or more", `${groups}, [${strides}], [${dilations}]`);
     const channels = mulDims(w.shape[1] as Dim, groups);
     check(dimsEqual(channels, x.shape[1] as Dim), "conv",
       `${dimToString(channels)} input channels (groups ${groups})`, showShape(x.shape));

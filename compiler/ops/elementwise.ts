@@ -52,7 +52,7 @@ type Chain = (b: Builder, x: Value, y: Value, dy: Value) => Value | undefined;
 const one = (b: Builder, like: Value): Value => b.full(like, 1);
 const square = (b: Builder, v: Value): Value => b.mul(v, v);
 
-/** dx from input x, output y and cotangent dy. `undefined` rules: piecewise constant, gradient 0. */
+/** dx from input x, output y and cotangent dy. `undefined`: piecewise constant, gradient 0. */
 const unaryGradient: Record<UnaryOp, Chain | undefined> = {
   neg: (b, _x, _y, dy) => b.unary("neg", dy),
   abs: (b, x, _y, dy) => b.mul(dy, b.unary("sign", x)),

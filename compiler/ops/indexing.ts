@@ -1,5 +1,5 @@
 /** Primitives that address by data: gather, scatter, argsort. */
-import { productOf, type Dim } from "../graph/dim.ts";
+import { dimsEqual, productOf, type Dim } from "../graph/dim.ts";
 import { isFloat } from "../graph/dtype.ts";
 import type { ScatterKind, TensorType, Value } from "../graph/graph.ts";
 import { elementAt, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -87,8 +87,10 @@ export const scatter: Primitive<"scatter"> = {
   infer(types) {
     const [data, indices, updates] = types as [TensorType, TensorType, TensorType];
     const fits = data.shape.length === 2 && indices.shape.length === 1 && updates.shape.length === 2
-      && data.dtype === updates.dtype;
-    check(fits, "scatter", "data [N,D], indices [M], updates [M,D]",
+      && data.dtype === updates.dtype && !isFloat(indices.dtype)
+      && dimsEqual(indices.shape[0] as Dim, updates.shape[0] as Dim)
+      && dimsEqual(data.shape[1] as Dim, updates.shape[1] as Dim);
+    check(fits, "scatter", "data [N,D], integer indices [M], updates [M,D]",
       [data, indices, updates].map(showType).join(", "));
     return data;
   },
@@ -122,7 +124,8 @@ export const scatter: Primitive<"scatter"> = {
     const winner = b.add("scatter", [nobody, indices, numbers], { kind: "none" });
     const kept = b.broadcast(b.binary("eq", winner, b.full(winner, -1)), shape);
     const zero = b.full(d, 0);
-    const wins = b.broadcast(b.binary("eq", b.gather(winner, indices, 0), numbers), [count, columns]);
+    const isLast = b.binary("eq", b.gather(winner, indices, 0), numbers);
+    const wins = b.broadcast(isLast, [count, columns]);
     return [b.where(kept, d, zero), undefined, b.where(wins, taken, b.full(taken, 0))];
   },
   lower: { kind: "scatter", plan: (node) => ({ op: node.attrs.kind }) },
@@ -145,7 +148,8 @@ export const argsort: Primitive<"argsort"> = {
         const key = (i: number): number => elementAt(source, row + i);
         order.sort((i, j) => {
           const [x, y] = [key(i), key(j)];
-          if (Number.isNaN(x) || Number.isNaN(y)) return Number(Number.isNaN(x)) - Number(Number.isNaN(y));
+          const [nanX, nanY] = [Number.isNaN(x), Number.isNaN(y)];
+          if (nanX || nanY) return Number(nanX) - Number(nanY);
           return descending ? y - x || i - j : x - y || i - j;
         });
         data.set(order, row);

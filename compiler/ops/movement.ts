@@ -3,7 +3,8 @@
  * indices to input indices, so kernels inline them at no cost.
  */
 import {
-  addDims, dimAtLeast, dimsEqual, dimToString, divDimsExact, mulDims, productOf, subDims, type Dim,
+  addDims, dimAtLeast, dimsEqual, dimToString, divDimsExact, mulDims, productOf, shapesEqual,
+  subDims, type Dim,
 } from "../graph/dim.ts";
 import type { TensorType, Value } from "../graph/graph.ts";
 import { elementAt, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
@@ -17,6 +18,8 @@ import type { Primitive } from "./primitive.ts";
 
 const typeAt = (types: readonly TensorType[], i = 0): TensorType => types[i] as TensorType;
 const tensorAt = (tensors: readonly Tensor[], i = 0): Tensor => tensors[i] as Tensor;
+const atLeast = (low: number, numbers: readonly number[]): boolean =>
+  numbers.every((n) => n >= low);
 const inputShape = (node: { inputs: readonly Value[] }): readonly Dim[] =>
   (node.inputs[0] as Value).type.shape;
 
@@ -83,7 +86,8 @@ export const reshape: Primitive<"reshape"> = {
       `${showShape(shape)} of ${dimToString(productOf(shape))}`);
     return { dtype: t.dtype, shape };
   },
-  evaluate: (tensors, { shape }) => ({ ...tensorAt(tensors), shape: staticShape(shape, "reshape") }),
+  evaluate: (tensors, { shape }) =>
+    ({ ...tensorAt(tensors), shape: staticShape(shape, "reshape") }),
   gradient: (b, node, d) => [b.reshape(d, inputShape(node))],
   lower: {
     kind: "view",
@@ -135,7 +139,8 @@ export const broadcast: Primitive<"broadcast"> = {
   infer(types, { shape }) {
     const t = typeAt(types);
     const lead = shape.length - t.shape.length;
-    const fits = lead >= 0 && t.shape.every((d, i) => d === 1 || dimsEqual(d, shape[lead + i] as Dim));
+    const fits = lead >= 0 &&
+      t.shape.every((d, i) => d === 1 || dimsEqual(d, shape[lead + i] as Dim));
     check(fits, "broadcast", `a shape that ${showShape(t.shape)} repeats into`, showShape(shape));
     return { dtype: t.dtype, shape };
   },
@@ -180,6 +185,7 @@ export const slice: Primitive<"slice"> = {
     const ranks = [starts, sizes, steps].every((a) => a.length === t.shape.length);
     check(ranks, "slice", `${t.shape.length} starts, sizes and steps`,
       `${starts.length}, ${sizes.length}, ${steps.length}`);
+    check(atLeast(1, steps), "slice", "steps of 1 or more", `[${steps}]`);
     t.shape.forEach((d, i) => {
       const size = sizes[i] as Dim;
       if (size === 0) return;
@@ -233,7 +239,8 @@ export const slice: Primitive<"slice"> = {
 export const flip: Primitive<"flip"> = {
   infer(types, { axes }) {
     const t = typeAt(types);
-    check(axes.every((a) => a >= 0 && a < t.shape.length), "flip", "axes of its operand", `${axes}`);
+    const valid = axes.every((a) => a >= 0 && a < t.shape.length);
+    check(valid, "flip", `axes of ${showType(t)}`, `[${axes}]`);
     return t;
   },
   evaluate(tensors, { axes }, mode) {
@@ -242,7 +249,8 @@ export const flip: Primitive<"flip"> = {
     return gatherInto(source.shape, source, mode, (index) => {
       let flat = 0;
       index.forEach((x, i) => {
-        flat += (strides[i] as number) * (axes.includes(i) ? (source.shape[i] as number) - 1 - x : x);
+        const at = axes.includes(i) ? (source.shape[i] as number) - 1 - x : x;
+        flat += (strides[i] as number) * at;
       });
       return flat;
     });
@@ -263,6 +271,10 @@ export const flip: Primitive<"flip"> = {
 export const pad: Primitive<"pad"> = {
   infer(types, { low, high, interior }) {
     const t = typeAt(types);
+    const ranks = [low, high, interior].every((a) => a.length === t.shape.length);
+    check(ranks && atLeast(0, interior), "pad",
+      `${t.shape.length} pads per side, none inside below 0`,
+      `[${low}], [${high}], [${interior}]`);
     const shape = t.shape.map((d, i) => {
       const spread = d === 0 ? 0
         : addDims(d, mulDims(subDims(d, 1), interior[i] as number));
@@ -328,6 +340,8 @@ export const pad: Primitive<"pad"> = {
 export const concat: Primitive<"concat"> = {
   infer(types, { axis }) {
     const first = typeAt(types);
+    const valid = axis >= 0 && axis < first.shape.length;
+    check(valid, "concat", `an axis of ${showType(first)}`, `${axis}`);
     let total: Dim = 0;
     for (const t of types) {
       const fits = t.dtype === first.dtype && t.shape.length === first.shape.length &&
@@ -390,8 +404,10 @@ export const concat: Primitive<"concat"> = {
   isMovement: true,
 };
 
-/** Number of windows along an axis of a static or symbolic size; undefined when not a polynomial. */
-export function windowCount(size: Dim, kernel: number, stride: number, dilation: number): Dim | undefined {
+/** Number of windows along an axis of any size; undefined when it is no polynomial. */
+export function windowCount(
+  size: Dim, kernel: number, stride: number, dilation: number,
+): Dim | undefined {
   const span = dilation * (kernel - 1) + 1;
   const room = subDims(size, span);
   if (typeof room === "number") return room < 0 ? 0 : Math.floor(room / stride) + 1;
@@ -404,6 +420,10 @@ export const window: Primitive<"window"> = {
     const t = typeAt(types);
     const lead = t.shape.length - sizes.length;
     check(lead >= 0, "window", `at least ${sizes.length} axes`, showShape(t.shape));
+    const same = strides.length === sizes.length && dilations.length === sizes.length;
+    check(same && [sizes, strides, dilations].every((a) => atLeast(1, a)), "window",
+      `${sizes.length} sizes, strides and dilations of 1 or more`,
+      `[${sizes}], [${strides}], [${dilations}]`);
     const counts = sizes.map((k, i) => {
       const d = t.shape[lead + i] as Dim;
       const count = windowCount(d, k, strides[i] as number, dilations[i] as number);
@@ -447,10 +467,12 @@ export const window: Primitive<"window"> = {
 };
 
 export const unwindow: Primitive<"unwindow"> = {
-  infer(types, { shape, sizes }) {
+  infer(types, attrs) {
     const t = typeAt(types);
-    check(t.shape.length === shape.length + sizes.length, "unwindow",
-      `${shape.length + sizes.length} axes`, showShape(t.shape));
+    const { shape } = attrs;
+    const windows = window.infer([{ dtype: t.dtype, shape }], attrs);
+    check(shapesEqual(windows.shape, t.shape), "unwindow",
+      `the windows ${showShape(windows.shape)}`, showShape(t.shape));
     return { dtype: t.dtype, shape };
   },
   evaluate(tensors, { shape, sizes, strides, dilations }, mode) {
@@ -464,8 +486,9 @@ export const unwindow: Primitive<"unwindow"> = {
       let at = 0;
       for (let i = 0; i < lead; i++) at += (index[i] as number) * (toStrides[i] as number);
       for (let i = 0; i < n; i++) {
-        at += ((index[lead + i] as number) * (strides[i] as number) +
-          (index[lead + n + i] as number) * (dilations[i] as number)) * (toStrides[lead + i] as number);
+        const position = (index[lead + i] as number) * (strides[i] as number) +
+          (index[lead + n + i] as number) * (dilations[i] as number);
+        at += position * (toStrides[lead + i] as number);
       }
       data[at] = (data[at] as number) + elementAt(source, flat);
     });

@@ -5,7 +5,9 @@
  */
 import type { Dim } from "../graph/dim.ts";
 import type { Builder } from "../graph/builder.ts";
-import type { Node, PrimAttrs, PrimName, ReduceKind, ScatterKind, TensorType, Value } from "../graph/graph.ts";
+import type {
+  Node, PrimAttrs, PrimName, ReduceKind, ScatterKind, TensorType, Value,
+} from "../graph/graph.ts";
 import type { FloatMode, Tensor } from "../graph/tensor.ts";
 import type { Expr } from "../kernels/expr.ts";
 import type { ExprPool } from "../kernels/pool.ts";

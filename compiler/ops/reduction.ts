@@ -52,7 +52,8 @@ function productGradient(b: Builder, x: Value, axes: readonly number[], d: Value
 export const reduce: Primitive<"reduce"> = {
   infer(types, { axes }) {
     const t = types[0] as TensorType;
-    const valid = axes.every((a, i) => a >= 0 && a < t.shape.length && (i === 0 || a > (axes[i - 1] as number)));
+    const ascending = axes.every((a, i) => i === 0 || a > (axes[i - 1] as number));
+    const valid = ascending && axes.every((a) => a >= 0 && a < t.shape.length);
     check(valid, "reduce", `ascending axes of ${showType(t)}`, `[${axes}]`);
     return { dtype: t.dtype, shape: t.shape.filter((_, i) => !axes.includes(i)) };
   },

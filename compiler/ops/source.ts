@@ -1,10 +1,12 @@
-/** Primitives without tensor operands: constants, sizes, index ramps; and random bits from a key. */
+/** Primitives without tensor operands: constants, sizes, index ramps; and random bits of a key. */
 import { denseData, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import { flatten } from "../kernels/pool.ts";
 import type { Expr } from "../kernels/expr.ts";
 import type { ExprPool } from "../kernels/pool.ts";
 import { InternalError } from "../errors.ts";
-import { check, forEachIndex, noWork, result, staticShape, workPerOutput } from "./common.ts";
+import {
+  check, forEachIndex, noWork, result, showShape, staticShape, workPerOutput,
+} from "./common.ts";
 import { scalarTypeOf } from "./elementwise.ts";
 import type { Primitive } from "./primitive.ts";
 
@@ -42,7 +44,10 @@ export const size: Primitive<"size"> = {
 };
 
 export const iota: Primitive<"iota"> = {
-  infer: (_, { shape, dtype }) => ({ dtype, shape }),
+  infer(_, { shape, axis, dtype }) {
+    check(axis >= 0 && axis < shape.length, "iota", `an axis of ${showShape(shape)}`, `${axis}`);
+    return { dtype, shape };
+  },
   evaluate(_, { shape, axis, dtype }, mode) {
     const concrete = staticShape(shape, "iota");
     return result(dtype, concrete, mode, (data) => {

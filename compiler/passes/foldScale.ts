@@ -29,7 +29,9 @@ function repeatedConstant(v: Value): Repeated | undefined {
 }
 
 /** The constant operand of a commutative node, and the other one. */
-function split(inputs: readonly Value[]): { constant: Repeated; other: Value; at: number } | undefined {
+function split(
+  inputs: readonly Value[],
+): { constant: Repeated; other: Value; at: number } | undefined {
   for (const at of [1, 0]) {
     const constant = repeatedConstant(inputs[at] as Value);
     if (constant) return { constant, other: inputs[1 - at] as Value, at };

@@ -42,7 +42,8 @@ export function rewrite(
     const replaced = b.from(node.origin, () => rule({ b, node, inputs, isSoleReader }));
     mapped.set(node.outputs[0] as Value, replaced ?? copyNode(b, node, inputs));
   }
-  const outputs = graph.outputs.map(({ name, value }) => ({ name, value: mapped.get(value) as Value }));
+  const outputs = graph.outputs.map(({ name, value }) =>
+    ({ name, value: mapped.get(value) as Value }));
   return prune(b.finish(outputs));
 }
 

@@ -1,8 +1,11 @@
-/** How far two tensors are apart. */
+/** How far two tensors are apart, as one number; not a matcher of its own. */
 import { expect } from "vitest";
 import { elementAt, sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 
-/** Largest difference relative to the largest magnitude (at least 1); Infinity and NaN must agree in place. */
+/**
+ * Largest difference relative to the largest magnitude (at least 1); Infinity and NaN must agree in
+ * place.
+ */
 export function difference(actual: Tensor, expected: Tensor): number {
   expect(actual.shape).toEqual(expected.shape);
   let [worst, scale] = [0, 1];

@@ -33,8 +33,8 @@ export class Random {
       this.next() < 0.05 ? 0 : this.int(1, maxSize));
   }
   tensor(shape: readonly number[], low = -1, high = 1): Tensor {
-    const data = Float32Array.from({ length: sizeOf(shape) }, () => low + (high - low) * this.next());
-    return tensor("float32", shape, data);
+    const draw = (): number => low + (high - low) * this.next();
+    return tensor("float32", shape, Float32Array.from({ length: sizeOf(shape) }, draw));
   }
 }
 
@@ -67,7 +67,10 @@ function reshaped(r: Random, from: readonly number[]): number[] {
 }
 
 const steps: Record<string, Step> = {
-  unary: (b, r, pool) => b.unary(r.pick(["neg", "abs", "tanh", "sin", "floor", "exp"] as const), r.pick(pool)),
+  unary: (b, r, pool) => {
+    const op = r.pick(["neg", "abs", "tanh", "sin", "floor", "exp"] as const);
+    return b.unary(op, r.pick(pool));
+  },
   binary: (b, r, pool) => {
     const x = r.pick(pool);
     const y = r.pick(pool.filter((v) => String(v.type.shape) === String(x.type.shape)));
@@ -151,7 +154,8 @@ const steps: Record<string, Step> = {
   cumulate: (b, r, pool) => {
     const x = r.pick(pool);
     if (shape(x).length === 0) return undefined;
-    return b.add("cumulate", [x], { kind: r.pick(["sum", "prod"] as const), axis: r.int(0, shape(x).length - 1) });
+    const kind = r.pick(["sum", "prod"] as const);
+    return b.add("cumulate", [x], { kind, axis: r.int(0, shape(x).length - 1) });
   },
   sort: (b, r, pool) => {
     const x = r.pick(pool);
@@ -163,7 +167,8 @@ const steps: Record<string, Step> = {
     const x = r.pick(pool.filter((v) => shape(v).length === 2));
     if (!x) return undefined;
     const count = r.int(0, 3);
-    const at = Array.from({ length: count }, () => r.int(0, Math.max(0, (shape(x)[0] as number) - 1)));
+    const last = Math.max(0, (shape(x)[0] as number) - 1);
+    const at = Array.from({ length: count }, () => r.int(0, last));
     const updates = b.constant(r.tensor([count, shape(x)[1] as number]), `updates${r.int(0, 1e9)}`);
     const rows = b.constant(tensor("int32", [count], at), `rows${r.int(0, 1e9)}`);
     return b.add("scatter", [x, rows, updates], { kind: r.pick(["none", "add", "max"] as const) });

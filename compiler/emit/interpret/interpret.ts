@@ -6,10 +6,12 @@
  * Every node is computed at the loop that owns its innermost axis. Loads in a branch not taken read
  * `undefined` at worst, which the branch then discards.
  */
-import { evalDim, type Bindings } from "../../graph/dim.ts";
+import { evalDim, type Bindings, type Dim } from "../../graph/dim.ts";
 import { InternalError } from "../../errors.ts";
 import { binaryFloat, binaryInteger, unaryFloat, unaryInteger } from "../../kernels/scalar.ts";
-import { collect, operandsOf, type Expr, type ExprBinary, type ScalarType } from "../../kernels/expr.ts";
+import {
+  collect, operandsOf, type Expr, type ExprBinary, type ScalarType,
+} from "../../kernels/expr.ts";
 import {
   axesOf, rootsOf, type Axis, type Kernel, type KernelBody, type Store,
 } from "../../kernels/kernel.ts";
@@ -32,7 +34,8 @@ const library = {
   bits(from: ScalarType, to: ScalarType, x: number): number {
     if (from === "f32") words.setFloat32(0, x);
     else words.setUint32(0, x);
-    return to === "f32" ? words.getFloat32(0) : to === "i32" ? words.getInt32(0) : words.getUint32(0);
+    return to === "f32" ? words.getFloat32(0)
+      : to === "i32" ? words.getInt32(0) : words.getUint32(0);
   },
 };
 
@@ -44,6 +47,9 @@ const bound: Record<"max" | "min", Record<ScalarType, string>> = {
   max: { f32: "-Infinity", i32: "-2147483648", u32: "0", bool: "0" },
   min: { f32: "Infinity", i32: "2147483647", u32: "4294967295", bool: "1" },
 };
+
+/** A size in generated code, looked up by its text. */
+const sizeText = (size: Dim): string => `size(${JSON.stringify(String(size))})`;
 
 class Printer {
   readonly lines: string[] = [];
@@ -69,8 +75,11 @@ class Printer {
   #text(e: Expr): string {
     switch (e.kind) {
       case "const": case "axis": case "acc": return this.name(e);
-      case "size": return `size(${JSON.stringify(String(e.dim))})`;
-      case "load": return `b${e.buffer}[${this.name(e.index)}]${e.type === "bool" ? " !== 0 ? 1 : 0" : ""}`;
+      case "size": return sizeText(e.dim);
+      case "load": {
+        const element = `b${e.buffer}[${this.name(e.index)}]`;
+        return e.type === "bool" ? `${element} !== 0 ? 1 : 0` : element;
+      }
       case "unary": {
         const table = e.a.type === "f32" ? "unaryFloat" : "unaryInteger";
         return this.#round(e.type, `L.${table}.${e.op}(${this.name(e.a)})`);
@@ -112,13 +121,17 @@ class Printer {
     }
   }
 
-  /** Loops over `axes` numbered from `first`; each node is printed in the outermost loop it can be. */
-  loops(axes: readonly Axis[], first: number, roots: readonly Expr[], hasAcc: boolean, body: () => void): void {
+  /** Loops over `axes` numbered from `first`; each node is printed as far outside as it can be. */
+  loops(
+    axes: readonly Axis[], first: number, roots: readonly Expr[], hasAcc: boolean,
+    body: () => void,
+  ): void {
     this.expressions(roots, first, hasAcc);
     axes.forEach((axis, n) => {
       const i = `i${first + n}`;
-      const extent = `size(${JSON.stringify(String(axis.extent))})`;
-      this.lines.push(`for (let ${i} = 0, n${first + n} = ${extent}; ${i} < n${first + n}; ${i}++) {`);
+      const count = `n${first + n}`;
+      const init = `let ${i} = 0, ${count} = ${sizeText(axis.extent)}`;
+      this.lines.push(`for (${init}; ${i} < ${count}; ${i}++) {`);
       this.expressions(roots, first + n + 1, hasAcc);
     });
     body();
@@ -138,7 +151,9 @@ class Printer {
 const step = (op: string, acc: string, x: string): string =>
   op === "sum" ? `${acc} + ${x}` : op === "prod" ? `${acc} * ${x}` : `Math.${op}(${acc}, ${x})`;
 
-type Bodies = { [K in KernelBody["kind"]]: (p: Printer, body: Extract<KernelBody, { kind: K }>) => void };
+type Bodies = {
+  [K in KernelBody["kind"]]: (p: Printer, body: Extract<KernelBody, { kind: K }>) => void
+};
 
 const bodies: Bodies = {
   map(p, { axes, store }) {
@@ -181,17 +196,17 @@ const bodies: Bodies = {
   },
   scatter(p, { rows, columns, updates, op, initial: start, target, update, output }) {
     const at = "[i0 * columns + i1]";
-    p.lines.push(`const columns = size(${JSON.stringify(String(columns.extent))});`);
+    p.lines.push(`const columns = ${sizeText(columns.extent)};`);
     p.loops([rows, columns], 0, [start], false, () => {
       p.lines.push(`b${output}${at} = ${p.name(start)};`);
     });
     p.forget();
     // Axis numbers are row 0, column 1, update 2; the row is data here.
-    p.lines.push(`for (let i2 = 0, n2 = size(${JSON.stringify(String(updates.extent))}); i2 < n2; i2++) {`);
+    p.lines.push(`for (let i2 = 0, n2 = ${sizeText(updates.extent)}; i2 < n2; i2++) {`);
     p.lines.push("for (let i1 = 0; i1 < columns; i1++) {");
     p.expressions([target, update], 3, false);
     p.lines.push(`const i0 = ${p.name(target)};`);
-    p.lines.push(`if (i0 < 0 || i0 >= size(${JSON.stringify(String(rows.extent))})) continue;`);
+    p.lines.push(`if (i0 < 0 || i0 >= ${sizeText(rows.extent)}) continue;`);
     const [old, x] = [`b${output}${at}`, p.name(update)];
     const combined = op === "none" ? x : op === "mul" ? `${old} * ${x}`
       : op === "add" ? `${old} + ${x}` : `Math.${op}(${old}, ${x})`;
@@ -201,7 +216,8 @@ const bodies: Bodies = {
     p.lines.push("let row = 0;");
     p.loops(axes, 0, [value], false, () => {
       p.lines.push("const keys = [];");
-      p.loops([sorted], axes.length, [value], false, () => p.lines.push(`keys.push(${p.name(value)});`));
+      const push = (): void => void p.lines.push(`keys.push(${p.name(value)});`);
+      p.loops([sorted], axes.length, [value], false, push);
       p.lines.push(
         "const order = keys.map((_, i) => i).sort((x, y) => {",
         "const [u, v] = [keys[x], keys[y]];",
@@ -234,7 +250,8 @@ export function interpretKernel(kernel: Kernel, float: FloatMode = "f32"): Inter
     kernel.symbols.forEach((name, i) => {
       bindings[name] = sizes[i] as number;
     });
-    const values = new Map([...dims].map(([text, dim]) => [text, evalDim(dim, bindings as Bindings)]));
+    const values = new Map([...dims].map(([text, dim]) =>
+      [text, evalDim(dim, bindings as Bindings)]));
     run(library, arrays, (text: string) => values.get(text), round);
   };
 }
@@ -243,6 +260,8 @@ export function interpretKernel(kernel: Kernel, float: FloatMode = "f32"): Inter
 function sizesIn(kernel: Kernel): Map<string, Axis["extent"]> {
   const found = new Map<string, Axis["extent"]>();
   for (const axis of axesOf(kernel.body)) found.set(String(axis.extent), axis.extent);
-  for (const e of collect(rootsOf(kernel.body))) if (e.kind === "size") found.set(String(e.dim), e.dim);
+  for (const e of collect(rootsOf(kernel.body))) {
+    if (e.kind === "size") found.set(String(e.dim), e.dim);
+  }
   return found;
 }
