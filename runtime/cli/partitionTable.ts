@@ -12,7 +12,7 @@ function why(unit: Unit, placement: string): string {
   const cheaper = a < d ? "analog" : "digital";
   const ratio = Math.max(a / d, d / a);
   if (cheaper === placement) return `${ratio.toPrecision(2)}x less energy than the other side`;
-  return `costs ${ratio.toPrecision(2)}x the energy, but saves crossings or the objective's latency`;
+  return `costs ${ratio.toPrecision(2)}x the energy, but saves crossings or latency`;
 }
 
 export function partitionTable(graph: UnitGraph, cut: CutResult): string {
@@ -41,10 +41,10 @@ function costLines(title: string, cost: Cost): string[] {
     `${(cost.areaM2 * 1e6).toPrecision(3)} mm2`;
   return [
     `  ${title}: ${total}`,
-    ...cost.terms.map(
-      (t) =>
-        `    ${t.name}: ${t.formula}  [${si(t.energyJ, "J")}, ${si(t.latencyS, "s")}]  (${t.source})`,
-    ),
+    ...cost.terms.map((t) => {
+      const sums = `[${si(t.energyJ, "J")}, ${si(t.latencyS, "s")}]`;
+      return `    ${t.name}: ${t.formula}  ${sums}  (${t.source})`;
+    }),
   ];
 }
 

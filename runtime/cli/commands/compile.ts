@@ -4,6 +4,7 @@ import { UserError } from "../../../compiler/errors.ts";
 import type { Compiled, Objective } from "../../../compiler/compile.ts";
 import { printGraph } from "../../../compiler/graph/print.ts";
 import { printKernel } from "../../../compiler/kernels/print.ts";
+import type { Unit } from "../../../compiler/partition/units.ts";
 import type { AnalogChoice } from "../../../compiler/partition/price.ts";
 import { crossing, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import type { Plan } from "../../../compiler/artifact/plan.ts";
@@ -45,17 +46,16 @@ export const levels: Record<string, (result: CompileResult) => string> = {
   plan: ({ plan }) => JSON.stringify(plan, null, 1),
 };
 
+function unitText({ id, cluster }: Unit): string {
+  return `  ${id} ${cluster.root.name} <- ${cluster.nodes.map((n) => n.op).join(", ")}`;
+}
+
 function hybridText({ hybrid }: Compiled): string {
   return hybrid.segments
     .map((segment) =>
       segment.kind === "analog"
         ? `analog block ${segment.id}\n${printGraph(segment.graph).text}`
-        : `digital segment ${segment.id}\n${segment.units
-            .map(
-              (u) =>
-                `  ${u.id} ${u.cluster.root.name} <- ${u.cluster.nodes.map((n) => n.op).join(", ")}`,
-            )
-            .join("\n")}`,
+        : [`digital segment ${segment.id}`, ...segment.units.map(unitText)].join("\n"),
     )
     .join("\n\n");
 }

@@ -51,6 +51,7 @@ export const run: CommandSpec = {
       `[${shape.join(",")}]`,
       file,
     ]);
-    return `${table(["output", "shape", "file"], rows)}\n${device}, chip ${chip}, ${si(seconds, "s")}`;
+    const how = `${device}, chip ${chip}, ${si(seconds, "s")}`;
+    return `${table(["output", "shape", "file"], rows)}\n${how}`;
   },
 };
