@@ -301,7 +301,6 @@ export const targetSchema = z.discriminatedUnion("kind", [hybridSchema, digitalS
 
 export type Target = z.output<typeof targetSchema>;
 export type HybridTarget = z.output<typeof hybridSchema>;
-export type DigitalTarget = z.output<typeof digitalSchema>;
 export type Component = z.output<typeof component>;
 export type Action = (typeof ACTIONS)[number];
 export type Owner = (typeof OWNERS)[number];

@@ -22,15 +22,7 @@ export type SquareMetre = Quantity<"m2">;
 export type Watt = Quantity<"W">;
 export type Farad = Quantity<"F">;
 export type Hertz = Quantity<"Hz">;
-export type Metre = Quantity<"m">;
-export type Kelvin = Quantity<"K">;
 export type Bit = Quantity<"bit">;
-/** Operations per second; a multiply-accumulate is two operations. */
-export type OpsPerSecond = Quantity<"op/s">;
-export type BytesPerSecond = Quantity<"B/s">;
-/** Joules per operation, per byte: energies with their denominator kept. */
-export type JoulePerOp = Quantity<"J/op">;
-export type JoulePerByte = Quantity<"J/B">;
 /** A whole number of things: rows, tiles, pulses. */
 export type Count = Quantity<"count">;
 /** A dimensionless number: a fraction, an exponent. */
@@ -128,7 +120,3 @@ export const dissipation = (meanSquare: number, conductance: Siemens, time: Seco
 /** C V^2: drawn from the supply to charge a capacitance through a full swing. */
 export const switchingEnergy = (capacitance: Farad, swing: Volt): Joule =>
   (capacitance * swing * swing) as Joule;
-
-/** k q, the same unit. */
-export const times = <U extends string>(quantity: Quantity<U>, factor: number): Quantity<U> =>
-  (quantity * factor) as Quantity<U>;

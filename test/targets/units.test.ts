@@ -1,19 +1,41 @@
 /** Constructors refuse what is no quantity, prefixes become SI once, sweeps replace figures. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, expectTypeOf, it } from "vitest";
 import { figure } from "../../targets/figure.ts";
 import { parseTarget, withFigure } from "../../targets/target.ts";
 import type { HybridTarget } from "../../targets/schema.ts";
 import {
   DIMENSIONS,
+  ampere,
+  bit,
+  count,
   dissipation,
   energyOverTime,
   farad,
+  hertz,
   joule,
+  ohm,
+  ratio,
   second,
   siemens,
+  squareMetre,
   switchingEnergy,
   volt,
   watt,
+} from "../../targets/units.ts";
+import type {
+  Ampere,
+  Bit,
+  Count,
+  Farad,
+  Hertz,
+  Joule,
+  Ohm,
+  Ratio,
+  Second,
+  Siemens,
+  SquareMetre,
+  Volt,
+  Watt,
 } from "../../targets/units.ts";
 import { loadTarget } from "../../runtime/files/targetFiles.ts";
 
@@ -22,6 +44,53 @@ describe("constructors", () => {
     expect(() => siemens(x, "cell.gMin")).toThrow(/cell\.gMin: expected a finite number >= 0 in S/);
   });
   it("let good numbers through unchanged", () => expect(joule(1.5e-12)).toBe(1.5e-12));
+  it.each(Object.entries({ ampere, bit, count, farad, hertz, joule, ohm, ratio, second, volt }))(
+    "%s refuses what is no number",
+    (name, make) => {
+      expect(make(4)).toBe(4);
+      expect(() => make(Number.NaN, name)).toThrow(new RegExp(`^${name}: expected`));
+    },
+  );
+  it("refuse negative areas, zero rates and broken counts", () => {
+    expect(() => squareMetre(-1)).toThrow();
+    expect(() => hertz(0)).toThrow();
+    expect(() => count(1.5)).toThrow();
+    expect(ampere(-1)).toBe(-1);
+  });
+  it("give each quantity a type of its own", () => {
+    const one = {
+      ampere: ampere(1),
+      bit: bit(1),
+      count: count(1),
+      farad: farad(1),
+      hertz: hertz(1),
+      joule: joule(1),
+      ohm: ohm(1),
+      ratio: ratio(1),
+      second: second(1),
+      siemens: siemens(1),
+      squareMetre: squareMetre(1),
+      volt: volt(1),
+      watt: watt(1),
+    };
+    expectTypeOf(one).toEqualTypeOf<{
+      ampere: Ampere;
+      bit: Bit;
+      count: Count;
+      farad: Farad;
+      hertz: Hertz;
+      joule: Joule;
+      ohm: Ohm;
+      ratio: Ratio;
+      second: Second;
+      siemens: Siemens;
+      squareMetre: SquareMetre;
+      volt: Volt;
+      watt: Watt;
+    }>();
+    // @ts-expect-error a power is no energy
+    expect(energyOverTime(joule(1), second(1))).toBe(1);
+  });
 });
 
 describe("prefixes", () => {

@@ -240,11 +240,12 @@ export function programmingTerm(
   const cells = grid.weightCells * replicas;
   const mean = meanConductance(shape, target) as Siemens;
   const perPulse = dissipation(pulseVoltage.value ** 2, mean, pulseTime.value);
+  const seconds = programmingTime(grid, target);
   return term({
     name: "programming",
     formula:
       `${cells} cells x ${pulses.value} pulses x ${withPrefix(perPulse, "J")} / ` +
-      `${inferences.value} inferences`,
+      `${inferences.value} inferences; takes ${withPrefix(seconds, "s")} once`,
     value: cells,
     unit: "cell",
     source: pulses.source,
@@ -253,7 +254,7 @@ export function programmingTerm(
 }
 
 /** Seconds to program a contraction once: pulses and verify reads, all tiles at the same time. */
-export function programmingTime(grid: TileGrid, target: HybridTarget): number {
+function programmingTime(grid: TileGrid, target: HybridTarget): number {
   const { pulses, pulseTime, verifyTime, parallel } = target.write;
   const cells = grid.weightCells / grid.tiles;
   return Math.ceil(cells / parallel.value) * pulses.value * (pulseTime.value + verifyTime.value);
