@@ -1,0 +1,26 @@
+/** Map kernels: one invocation per point. */
+import type { MapBody } from "../../kernels/kernel.ts";
+import { loadIndices, number } from "./linear.ts";
+import type { Entry, Module } from "./module.ts";
+import { decodeAxes, onePerPoint } from "./place.ts";
+import { Region } from "./region.ts";
+import { Schedule } from "./schedule.ts";
+import { needStore, storeLine } from "./store.ts";
+
+export function emitMap(module: Module, { axes, store }: MapBody): Entry {
+  const names = module.locals;
+  const root = new Region();
+  const schedule = new Schedule(module, names, root);
+  const numbered = number(axes, 0);
+  const { workgroupSize, grid, flat } = onePerPoint(module, names, numbered, root);
+  decodeAxes(module, names, schedule, numbered, flat, root,
+    [store.index, ...loadIndices([store.value])]);
+  needStore(schedule, store, root);
+  schedule.place();
+  root.push(storeLine(module, schedule, store));
+  const over = axes.map((a) => a.name).join(", ");
+  return {
+    workgroupSize, grid, body: root.lines,
+    schedule: axes.length === 0 ? "map: one element" : `map: one invocation per ${over}`,
+  };
+}
