@@ -46,7 +46,7 @@ const asValue = (b: Builder, { tensor, shape }: Repeated): Value =>
 /** Weights with the scale multiplied in, or undefined when the scale is not per output channel. */
 function scaledWeights(b: Builder, contraction: Value, scale: Repeated): Value | undefined {
   const { node } = contraction;
-  if (!node) return undefined;
+  if (!isOp(node, "conv") && !isOp(node, "dot")) return undefined;
   const weights = node.inputs[1] as Value;
   if (!constantOf(weights)) return undefined;
   const varies = scale.shape.flatMap((d, i) => (d === 1 ? [] : [i]));
@@ -57,15 +57,12 @@ function scaledWeights(b: Builder, contraction: Value, scale: Repeated): Value |
     const shape = [channels, ...weights.type.shape.slice(1).map(() => 1)];
     return b.mul(weights, b.reshape(b.constant(scale.tensor), shape));
   }
-  if (isOp(node, "dot")) {
-    const { batch, contract } = node.attrs;
-    const rank = contraction.type.shape.length;
-    const columns = weights.type.shape.length - batch - contract;
-    if (batch > 0 || varies.some((i) => i < rank - columns)) return undefined;
-    const shape = [...new Array<number>(contract).fill(1), ...scale.shape.slice(rank - columns)];
-    return b.mul(weights, b.reshape(b.constant(scale.tensor), shape));
-  }
-  return undefined;
+  const { batch, contract } = node.attrs;
+  const rank = contraction.type.shape.length;
+  const columns = weights.type.shape.length - batch - contract;
+  if (batch > 0 || varies.some((i) => i < rank - columns)) return undefined;
+  const shape = [...new Array<number>(contract).fill(1), ...scale.shape.slice(rank - columns)];
+  return b.mul(weights, b.reshape(b.constant(scale.tensor), shape));
 }
 
 function once(graph: Graph): { graph: Graph; changed: boolean } {
