@@ -1,0 +1,171 @@
+/**
+ * From the analog blocks of a hybrid program to crossbars: the configuration as data, and the
+ * conductances of every tile, made one at a time as a writer asks for them. What is emitted is the
+ * target of programming; variation, noise and time belong to the chip simulation.
+ */
+import { convertedColumns, readSchedule } from "../../../targets/schedule.ts";
+import type { HybridTarget } from "../../../targets/schema.ts";
+import type { AnalogBlock, HybridProgram } from "../../partition/hybrid.ts";
+import { tileGrid, tilesOf, type CellLayout, type Tile } from "../../partition/tiling.ts";
+import { originsOf, type WeightMatrix } from "../../partition/units.ts";
+import {
+  CROSSBARS_FORMAT, CROSSBARS_VERSION,
+  type CrossbarBlock, type CrossbarConfig, type CrossbarTile,
+} from "./config.ts";
+import { encodingOf, type Encoding } from "./encoding.ts";
+import { columnScales } from "./scales.ts";
+import { SharedTiles } from "./sharing.ts";
+import { encodeTile, tileSize } from "./tileCells.ts";
+
+/** A tensor to be stored, as the safetensors writer takes it. */
+export interface CrossbarTensor {
+  readonly name: string;
+  readonly dtype: "F32";
+  readonly shape: readonly number[];
+  readonly chunks: () => Iterable<Float32Array>;
+}
+
+export interface Crossbars {
+  readonly config: CrossbarConfig;
+  /** Conductances (siemens) of each distinct tile, and the scales of each block. */
+  readonly tensors: readonly CrossbarTensor[];
+  /** Arrays occupied: tiles of all blocks, shared content counted as often as it is placed. */
+  readonly tiles: number;
+}
+
+/**
+ * Emits every analog block of a program.
+ * @throws UserError when a weight is not finite, or the array holds none of them
+ */
+export function emitCrossbars(program: HybridProgram, target: HybridTarget): Crossbars {
+  const blocks = program.segments.filter((s): s is AnalogBlock => s.kind === "analog");
+  return emitBlocks(blocks.map(({ id, units, form }) => ({
+    id, nodes: units.flatMap((u) => originsOf(u.cluster)), matrix: form.matrix,
+  })), target);
+}
+
+/** What the emission needs of a block. */
+export interface BlockSource {
+  readonly id: string;
+  /** ONNX nodes. */
+  readonly nodes: readonly string[];
+  readonly matrix: WeightMatrix;
+}
+
+/** As `emitCrossbars`, for blocks that come from elsewhere. */
+export function emitBlocks(blocks: readonly BlockSource[], target: HybridTarget): Crossbars {
+  const encoding = encodingOf(target);
+  const shared = new SharedTiles();
+  const tensors: CrossbarTensor[] = [];
+  const emitted = blocks.map((block) => emitBlock(block, target, encoding, shared, tensors));
+  return {
+    config: { ...describeTarget(target, encoding), blocks: emitted },
+    tensors,
+    tiles: emitted.reduce((sum, b) => sum + b.tiles.length, 0),
+  };
+}
+
+function emitBlock(
+  { id, nodes, matrix }: BlockSource, target: HybridTarget, encoding: Encoding,
+  shared: SharedTiles, tensors: CrossbarTensor[],
+): CrossbarBlock {
+  const grid = tileGrid(matrix, target);
+  const { layout } = grid;
+  const scales = columnScales(matrix, target.encoding.perColumnScale);
+  const { groups, rowsK, colsN, strides } = matrix;
+  const scalesName = `${id}.scales`;
+  tensors.push({
+    name: scalesName, dtype: "F32", shape: [groups, colsN], chunks: () => [scales],
+  });
+  const tiles: CrossbarTile[] = [];
+  for (const tile of tilesOf(matrix, grid)) {
+    const name = `${id}.tile${tile.index}`;
+    const conductances = shared.nameOf({ matrix, scales, tile }, name);
+    const { rows, columns } = tileSize(tile, layout);
+    if (conductances === name) {
+      tensors.push({
+        name, dtype: "F32", shape: [rows, columns],
+        chunks: () => [encodeTile(matrix, scales, tile, layout, encoding)],
+      });
+    }
+    tiles.push({ id: name, conductances, rows, columns, ...spansOf(tile) });
+  }
+  const schedule = readSchedule(target, convertedColumns(target, grid.widestColumns));
+  return {
+    id, nodes: [...nodes],
+    weights: { name: matrix.name, shape: [...matrix.tensor.shape] },
+    matrix: { groups, rowsK, colsN, strides: { ...strides } },
+    scales: scalesName,
+    layout: { ...layout },
+    grid: {
+      groupTiles: grid.groupTiles, rowTiles: grid.rowTiles, columnTiles: grid.columnTiles,
+      groupsPerTile: grid.groupsPerTile,
+    },
+    schedule: {
+      arrayReads: schedule.arrayReads, conversions: schedule.conversions,
+      cycleSecond: schedule.cycle, intervalSecond: schedule.interval,
+      latencySecond: schedule.latency, formula: schedule.formula,
+    },
+    tiles,
+  };
+}
+
+const spansOf = ({ groups, inputs, outputs }: Tile): Pick<
+  CrossbarTile, "groups" | "inputs" | "outputs"
+> => ({ groups: { ...groups }, inputs: { ...inputs }, outputs: { ...outputs } });
+
+function describeTarget(
+  target: HybridTarget, encoding: Encoding,
+): Omit<CrossbarConfig, "blocks"> {
+  const { array, cell, input, adc, wire } = target;
+  const { percentile } = adc.range;
+  return {
+    format: CROSSBARS_FORMAT, version: CROSSBARS_VERSION,
+    target: { name: target.name, evidence: target.evidence },
+    array: {
+      rows: array.rows.value, columns: array.columns.value,
+      rowsAtOnce: array.rowsAtOnce?.value ?? array.rows.value,
+      rowSegmentOhm: wire.rowSegment.value, columnSegmentOhm: wire.columnSegment.value,
+      sourceOhm: wire.sourceResistance?.value ?? 0, senseOhm: wire.senseResistance?.value ?? 0,
+    },
+    cell: { device: cell.device, gMinSiemens: cell.gMin.value, gMaxSiemens: cell.gMax.value },
+    encoding: {
+      scheme: encoding.scheme, sides: encoding.sides, slices: encoding.slices,
+      bits: encoding.bits, subtract: encoding.subtract,
+      perColumnScale: target.encoding.perColumnScale,
+      significance: [...encoding.significance], gain: encoding.gain, zero: encoding.zero,
+      referenceSiemens: [...encoding.reference], idleSiemens: [...encoding.idle],
+    },
+    input: {
+      bits: input.bits.value, coding: input.coding, sign: input.sign,
+      sliceBits: input.sliceBits.value, phases: input.phases.value,
+      ...(input.phaseBits === undefined ? {} : { phaseBits: input.phaseBits.value }),
+      readVolt: input.readVoltage.value, readSecond: input.readTime.value,
+    },
+    converter: {
+      bits: adc.bits.value, share: adc.share.value,
+      range: {
+        policy: adc.range.policy,
+        ...(percentile === undefined ? {} : { percentile: percentile.value }),
+      },
+      gainSpread: adc.gainSpread?.value ?? 0, offsetSpread: adc.offsetSpread?.value ?? 0,
+    },
+  };
+}
+
+/** The encoding that a configuration describes. */
+export function encodingFrom({ cell, encoding }: CrossbarConfig): Encoding {
+  const { scheme, sides, slices, bits, subtract, significance, gain, zero } = encoding;
+  return {
+    scheme, sides, slices, bits, subtract, significance, gain, zero,
+    gMin: cell.gMinSiemens, gMax: cell.gMaxSiemens,
+    reference: encoding.referenceSiemens, idle: encoding.idleSiemens,
+  };
+}
+
+/** A tile of a configuration as the tiling knows it. */
+export const tileFrom = (tile: CrossbarTile, index: number): Tile =>
+  ({ index, groups: tile.groups, inputs: tile.inputs, outputs: tile.outputs });
+
+/** The layout of a block's tiles, as the tiling knows it. */
+export const layoutFrom = ({ layout }: CrossbarBlock): CellLayout => layout;

@@ -1,0 +1,188 @@
+/**
+ * How a weight becomes the conductances of the cells that hold it, and back: the numbers of one
+ * encoding, worked out once per target. Placing cells on tiles is `compiler/partition/tiling.ts`;
+ * what happens to a conductance on a chip is the chip simulation's business.
+ *
+ * A weight is a share r = w / scale of its column's scale, |r| <= 1. Differential schemes hold r as
+ * signed digits, a digit being the difference of two cells; the offset scheme holds r shifted by
+ * half the range (ISAAC's bias, Shafiee et al., ISCA 2016) as unsigned digits. Slice s has the
+ * significance L^s, L levels per cell. Decoding is the same sum for every scheme:
+ *
+ *   r = gain (sum_s significance_s x_s - zero),
+ *   x_s = (g+ - g-) / (gMax - gMin), or (g - gMin) / (gMax - gMin) with an offset.
+ */
+import { UserError } from "../../errors.ts";
+import type { HybridTarget } from "../../../targets/schema.ts";
+
+/** Conductances in siemens. */
+export interface Encoding {
+  readonly scheme: HybridTarget["encoding"]["scheme"];
+  /** one: the other cell of a pair stays at gMin. two: both move about the middle. */
+  readonly sides: "one" | "two";
+  readonly slices: number;
+  /** Bits per cell; "continuous" cells take any conductance between gMin and gMax. */
+  readonly bits: number | "continuous";
+  readonly subtract: "analog" | "digital";
+  readonly gMin: number;
+  readonly gMax: number;
+  /** Per slice, least significant first; a full weight has all x_s = 1, and they sum to 1. */
+  readonly significance: readonly number[];
+  readonly gain: number;
+  readonly zero: number;
+  /**
+   * Per slice: the conductance whose current is taken from every cell's before conversion (a
+   * trimmed reference column). gMin where columns are converted singly, the cell of weight 0 where
+   * an offset is subtracted in the analog domain; 0 where a pair subtracts.
+   */
+  readonly reference: readonly number[];
+  /** Per slice: cells between the groups of a packed tile, which must add nothing to an output. */
+  readonly idle: readonly number[];
+}
+
+/** Digits are computed in float64. */
+const MAX_BITS = 52;
+
+/**
+ * The encoding of a target.
+ * @throws UserError when a weight would have more bits than float64 holds
+ */
+export function encodingOf(target: HybridTarget): Encoding {
+  const { scheme, sides, slices, subtract } = target.encoding;
+  const { gMin, gMax } = target.cell;
+  const bits = target.cell.bits === "continuous" ? "continuous" : target.cell.bits.value;
+  const count = slices.value;
+  const weightBits = bits === "continuous" ? 0 : bits * count;
+  if (weightBits > MAX_BITS) {
+    throw new UserError(`a weight of ${count} slices of ${bits} bits has more than ${MAX_BITS}`, {
+      place: `target ${target.name}: encoding.slices`,
+      remedy: "Use fewer slices or fewer bits per cell.",
+    });
+  }
+  const levels = bits === "continuous" ? 2 : 2 ** bits;
+  const top = levels ** count - 1;
+  const significance = Array.from({ length: count }, (_, s) => (levels ** s * (levels - 1)) / top);
+  const offset = scheme === "offset";
+  const half = offset ? zeroLevel(bits, count) : 0;
+  const digits = new Float64Array(count);
+  splitDigits(half, levels, digits);
+  const conductance = (level: number): number =>
+    gMin.value + (level * (gMax.value - gMin.value)) / (levels - 1);
+  const atZero = Array.from(digits, conductance);
+  const atMinimum = atZero.map(() => gMin.value);
+  const single = offset && subtract === "analog" ? atZero : atMinimum;
+  return {
+    scheme, sides, slices: count, bits, subtract, gMin: gMin.value, gMax: gMax.value,
+    significance,
+    gain: offset ? top / (top - half) : 1,
+    zero: half / top,
+    reference: offset || subtract === "digital" ? single : atMinimum.map(() => 0),
+    idle: offset ? single : atMinimum,
+  };
+}
+
+/**
+ * The unsigned number that stands for 0 with an offset: 2^(B-1), so that the range below it has one
+ * step that is not used. One bit, and continuous cells, have their zero in the middle.
+ */
+function zeroLevel(bits: number | "continuous", slices: number): number {
+  const all = bits === "continuous" ? 1 : bits * slices;
+  return all === 1 ? 0.5 : 2 ** (all - 1);
+}
+
+/** Digits of `number` in base `levels`; whatever is not whole stays in the least significant. */
+function splitDigits(number: number, levels: number, digits: Float64Array): void {
+  let rest = number;
+  let weight = levels ** (digits.length - 1);
+  for (let s = digits.length - 1; s > 0; s--, weight /= levels) {
+    const digit = Math.floor(rest / weight);
+    digits[s] = digit;
+    rest -= digit * weight;
+  }
+  digits[0] = rest;
+}
+
+/** The same encoding with cells that hold any conductance: what level quantisation is judged by. */
+export const withContinuousCells = (e: Encoding): Encoding & { readonly exact: true } =>
+  ({ ...e, exact: true });
+
+/** Conductances of one weight's cells. */
+export interface WeightCells {
+  /** Per slice: the positive cell of a pair, or the only cell. Siemens. */
+  readonly positive: Float64Array;
+  /** Per slice: the negative cell; unused with an offset. */
+  readonly negative: Float64Array;
+}
+
+/** Levels of the two cells of a pair that differ by `v`. */
+type Pair = (v: number, span: number, exact: boolean) => readonly [number, number];
+const pairs: Record<"one" | "two", Pair> = {
+  one: (v) => (v < 0 ? [0, -v] : [v, 0]),
+  two: (v, span, exact) => {
+    const positive = exact ? (span + v) / 2 : Math.ceil((span + v) / 2);
+    return [positive, positive - v];
+  },
+};
+
+/**
+ * A function that sets `cells` to the conductances of a weight r in [-1, 1]. Rounds r to the
+ * nearest number the digits hold, unless the cells are continuous. Where only the levels are
+ * lifted (`exact`) the least significant cell holds what is left of the weight, at most one level
+ * more than gMax.
+ */
+export function encoder(
+  encoding: Encoding & { readonly exact?: true }, cells: WeightCells,
+): (r: number) => void {
+  const { scheme, sides, slices, bits, gMin, gMax } = encoding;
+  const exact = encoding.exact === true || bits === "continuous";
+  const levels = bits === "continuous" ? 2 : 2 ** bits;
+  const span = levels - 1;
+  const top = levels ** slices - 1;
+  const step = (gMax - gMin) / span;
+  const half = scheme === "offset" ? zeroLevel(bits, slices) : 0;
+  const scale = top - half;
+  const digits = new Float64Array(slices);
+  const { positive, negative } = cells;
+  if (scheme === "offset") {
+    return (r) => {
+      const shifted = r * scale + half;
+      // Half a level up, not to even: one bit has no level in the middle.
+      splitDigits(exact ? shifted : Math.min(Math.floor(shifted + 0.5), top), levels, digits);
+      for (let s = 0; s < slices; s++) positive[s] = gMin + (digits[s] as number) * step;
+    };
+  }
+  const pair = pairs[sides];
+  return (r) => {
+    const magnitude = Math.abs(r) * scale;
+    splitDigits(exact ? magnitude : Math.round(magnitude), levels, digits);
+    for (let s = 0; s < slices; s++) {
+      const digit = digits[s] as number;
+      const [up, down] = pair(r < 0 ? -digit : digit, span, exact);
+      positive[s] = gMin + up * step;
+      negative[s] = gMin + down * step;
+    }
+  };
+}
+
+/** The share r that cells hold, read back from their conductances. */
+export function decodeCells(
+  encoding: Encoding, positive: ArrayLike<number>, negative: ArrayLike<number>,
+): number {
+  const { scheme, significance, gain, zero, gMin, gMax } = encoding;
+  let sum = 0;
+  for (let s = 0; s < significance.length; s++) {
+    const below = scheme === "offset" ? gMin : negative[s] as number;
+    sum += significance[s] as number * ((positive[s] as number) - below);
+  }
+  return gain * (sum / (gMax - gMin) - zero);
+}
+
+/** Largest |r - decode(encode(r))|: half a step of the digits, and float32's rounding of cells. */
+export function decodingError(encoding: Encoding): number {
+  const { scheme, bits, slices, gain, gMin, gMax } = encoding;
+  // Each stored conductance is off by half a unit in its last place.
+  const rounding = 2 * gain * (gMax / (gMax - gMin)) * 2 ** -24;
+  if (bits === "continuous") return rounding;
+  const top = 2 ** (bits * slices) - 1;
+  const half = scheme === "offset" ? zeroLevel(bits, slices) : 0;
+  return 0.5 / (top - half) + rounding;
+}
