@@ -6,7 +6,7 @@
 import { elementAt } from "../../graph/tensor.ts";
 import type { CellLayout, Tile } from "../../partition/tiling.ts";
 import type { WeightMatrix } from "../../partition/units.ts";
-import { decodeCells, encoder, type Encoding, type WeightCells } from "./encoding.ts";
+import { cellWriter, decodeCells, type CellSteps, type Encoding } from "./encoding.ts";
 
 /** Cells used by a tile. */
 export function tileSize(tile: Tile, layout: CellLayout): { rows: number; columns: number } {
@@ -17,20 +17,15 @@ export function tileSize(tile: Tile, layout: CellLayout): { rows: number; column
 }
 
 /** How far the cells of one weight are apart on a tile. */
-interface Steps {
-  readonly columns: number;
+interface Steps extends CellSteps {
   readonly perInput: number;
   readonly perOutput: number;
-  readonly perSlice: number;
-  /** From a pair's positive cell to its negative one. */
-  readonly toNegative: number;
 }
 
 function stepsOf(tile: Tile, layout: CellLayout, encoding: Encoding): Steps {
   const { columns } = tileSize(tile, layout);
   const perSlice = layout.columnsPerOutput / layout.slices;
   return {
-    columns,
     perInput: layout.rowsPerInput * columns,
     perOutput: layout.columnsPerOutput,
     perSlice,
@@ -55,9 +50,6 @@ function eachWeight(
   }
 }
 
-const scratch = (slices: number): WeightCells =>
-  ({ positive: new Float64Array(slices), negative: new Float64Array(slices) });
-
 /** The weight as a share of its column's scale, within [-1, 1]. */
 export const shareOf = (weight: number, scale: number): number =>
   scale === 0 ? 0 : Math.min(Math.max(weight / scale, -1), 1);
@@ -75,18 +67,12 @@ export function encodeTile(
   const steps = stepsOf(tile, layout, encoding);
   const cells = new Float32Array(rows * columns);
   if (tile.groups.count > 1) fillIdle(cells, layout, encoding);
-  const one = scratch(encoding.slices);
-  const encode = encoder(encoding, one);
-  const isPair = encoding.scheme !== "offset";
+  const write = cellWriter(encoding, steps);
   const { tensor, strides, colsN } = matrix;
-  const { perSlice, toNegative } = steps;
   eachWeight(tile, steps, (group, input, output, first) => {
     const at = group * strides.group + input * strides.input + output * strides.output;
-    encode(shareOf(elementAt(tensor, at), scales[group * colsN + output] as number));
-    for (let s = 0, cell = first; s < one.positive.length; s++, cell += perSlice) {
-      cells[cell] = one.positive[s] as number;
-      if (isPair) cells[cell + toNegative] = one.negative[s] as number;
-    }
+    const share = shareOf(elementAt(tensor, at), scales[group * colsN + output] as number);
+    write(share, cells, first);
   });
   return cells;
 }
@@ -110,7 +96,8 @@ export function decodeTile(
   take: (group: number, input: number, output: number, share: number) => void,
 ): void {
   const steps = stepsOf(tile, layout, encoding);
-  const { positive, negative } = scratch(encoding.slices);
+  const positive = new Float64Array(encoding.slices);
+  const negative = new Float64Array(encoding.slices);
   const { perSlice, toNegative } = steps;
   eachWeight(tile, steps, (group, input, output, first) => {
     for (let s = 0, cell = first; s < positive.length; s++, cell += perSlice) {

@@ -5,7 +5,7 @@ import { crossbarsSchema, parseCrossbars } from "../../../../compiler/emit/cross
 import { decodeBlock } from "../../../../compiler/emit/crossbar/decode.ts";
 import { emitBlocks, type Crossbars } from "../../../../compiler/emit/crossbar/emit.ts";
 import {
-  decodingError, encoder, encodingOf,
+  cellWriter, decodingError, encodingOf,
 } from "../../../../compiler/emit/crossbar/encoding.ts";
 import { shareOf } from "../../../../compiler/emit/crossbar/tileCells.ts";
 import { cellPosition, tileGrid, tilesOf } from "../../../../compiler/partition/tiling.ts";
@@ -62,10 +62,8 @@ function checkPositions(matrix: WeightMatrix, target: HybridTarget): void {
   const block = crossbars.config.blocks[0]!;
   const scales = read(block.scales);
   const encoding = encodingOf(target);
-  const cells = {
-    positive: new Float64Array(encoding.slices), negative: new Float64Array(encoding.slices),
-  };
-  const encode = encoder(encoding, cells);
+  const cells = new Float32Array(2 * encoding.slices);
+  const write = cellWriter(encoding, { perSlice: 1, toNegative: encoding.slices });
   const wrong: string[] = [];
   for (const tile of tilesOf(matrix, tileGrid(matrix, target))) {
     const stored = block.tiles[tile.index]!;
@@ -76,7 +74,7 @@ function checkPositions(matrix: WeightMatrix, target: HybridTarget): void {
       const cell = row * stored.columns + column;
       weightCells.add(cell);
       const actual = conductances[cell];
-      if (actual !== Math.fround(expected)) wrong.push(`${tile.index}, ${cell}: ${actual}`);
+      if (actual !== expected) wrong.push(`${tile.index}, ${cell}: ${actual}`);
     };
     for (let group = 0; group < tile.groups.count; group++) {
       for (let output = 0; output < tile.outputs.count; output++) {
@@ -85,12 +83,12 @@ function checkPositions(matrix: WeightMatrix, target: HybridTarget): void {
           const { strides } = matrix;
           const w = matrix.tensor.data[g * strides.group + o * strides.output +
             (tile.inputs.start + input) * strides.input]!;
-          encode(shareOf(w, scales[g * matrix.colsN + o]!));
+          write(shareOf(w, scales[g * matrix.colsN + o]!), cells, 0);
           for (let slice = 0; slice < encoding.slices; slice++) {
             const at = { group, input, output, slice };
-            check({ ...at, sign: 0 }, cells.positive[slice]!);
+            check({ ...at, sign: 0 }, cells[slice]!);
             if (encoding.scheme === "offset") continue;
-            check({ ...at, sign: 1 }, cells.negative[slice]!);
+            check({ ...at, sign: 1 }, cells[encoding.slices + slice]!);
           }
         }
       }
