@@ -3,16 +3,21 @@ import type { CommandSpec } from "../command.ts";
 import { compileCommand } from "./compile.ts";
 import { demo } from "./demo.ts";
 import { fetchData } from "./fetchData.ts";
+import { inspect } from "./inspect.ts";
 import { run } from "./run.ts";
 import { simulate } from "./simulate.ts";
 import { solveArray } from "./solveArray.ts";
 import { targets } from "./targets.ts";
+import { verify } from "./verify.ts";
 
 export const commands: readonly CommandSpec[] = [
+  inspect,
   compileCommand,
   run,
   simulate,
+  verify,
   targets,
   solveArray,
   fetchData,
+  demo,
 ];

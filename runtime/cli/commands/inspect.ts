@@ -12,15 +12,17 @@ import { table } from "../table.ts";
 const typed = ({ name, dtype, shape }: InspectedValue): string =>
   `${name}: ${dtype}${shape ? `[${shape.join(",")}]` : " of unknown shape"}`;
 
-function unsupportedLines(inspection: Inspection): string[] {
-  if (inspection.unsupported.length === 0) return ["every operator is supported"];
+function unsupportedLines({ unsupported }: Inspection): string[] {
+  if (unsupported.length === 0) return ["every operator is supported"];
   return [
-    `${inspection.unsupported.length} operators are not supported:`,
-    ...inspection.unsupported.flatMap((u) => [
-      `  ${u.operator} (${u.domain || "ai.onnx"}, opset ${u.opset}): ${u.nodes.join(", ")}`,
-      `    ${u.types.join(", ")}${u.reason === undefined ? "" : ` (${u.reason})`}; needed for the ` +
-        `outputs ${u.outputs.join(", ")}`,
-    ]),
+    `${unsupported.length} operators are not supported:`,
+    ...unsupported.flatMap((u) => {
+      const why = u.reason === undefined ? "" : ` (${u.reason})`;
+      return [
+        `  ${u.operator} (${u.domain || "ai.onnx"}, opset ${u.opset}): ${u.nodes.join(", ")}`,
+        `    on ${u.types.join(", ")}${why}; needed for the outputs ${u.outputs.join(", ")}`,
+      ];
+    }),
   ];
 }
 
