@@ -43,6 +43,8 @@ export type PlacementResult =
 
 /** Rows and integers are kept to this by the solver, per variable, relative to the scale. */
 const TOLERANCE = 1e-9;
+/** A scale this many times the objective is still good enough. */
+const COARSE = 10;
 /** Relative slack that a limit is checked with. */
 const ACCURACY = 1e-6;
 
@@ -244,23 +246,20 @@ function largestCost(problem: PlacementProblem, model: Model): number {
  * @throws InternalError when the solver's answer does not hold up
  */
 export function solvePlacement(problem: PlacementProblem, solve: MilpSolver): PlacementResult {
-  let scaling: Scaling | undefined;
-  let best = attempt(problem, solve, scaling);
+  let scale = largestCost(problem, modelOf(problem));
+  let best = attempt(problem, solve, { scale, cap: Infinity });
   if (best === undefined) return { feasible: false, shortages: shortagesOf(problem, solve) };
   // The solver's tolerances are relative to the scale: repeat with the objective itself as scale.
-  for (let i = 0; i < 4 && best.objective > 0; i++) {
-    scaling = { scale: best.objective, cap: 2 * best.objective };
-    const next = attempt(problem, solve, scaling);
+  while (best.objective > 0 && best.objective < scale / COARSE) {
+    scale = best.objective;
+    const next = attempt(problem, solve, { scale, cap: 2 * scale });
     if (next === undefined) throw new InternalError("the solver lost a placement it had found");
-    const better = next.objective < best.objective;
-    const settled = next.objective >= best.objective * (1 - ACCURACY);
-    if (better) best = next;
-    if (settled) break;
+    if (next.objective < best.objective) best = next;
   }
   const { choice, outcome: result, objective } = best;
   const variables = problem.units.length * 2 + problem.values.length;
-  const bound = objective * (1 - TOLERANCE * (2 + 2 * variables));
-  const optimal = objective - bound <= 10 * ACCURACY * objective;
+  const bound = objective * (1 - TOLERANCE * COARSE * (2 + 2 * variables));
+  const optimal = objective - bound <= 100 * ACCURACY * objective;
   return { feasible: true, choice, outcome: result, objective, bound, optimal };
 }
 
@@ -274,7 +273,7 @@ interface Attempt {
 function attempt(
   problem: PlacementProblem,
   solve: MilpSolver,
-  scaling: Scaling | undefined,
+  scaling: Scaling,
 ): Attempt | undefined {
   const solution = solve(lpText(problem, "objective", scaling));
   if (solution.status === "infeasible") return undefined;

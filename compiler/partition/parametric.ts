@@ -6,13 +6,13 @@
  *
  * The energy-delay product is exact: E T is quasi-concave for positive E and T, so its minimum over
  * any set lies at an extreme point of the set's convex hull, and because it grows in both, on the
- * lower hull, whose vertices are all visited. There is no duality gap; the bound returned carries
- * only the cuts' rounding.
+ * lower hull, whose vertices are visited until none can be better. There is no duality gap; the
+ * bound returned carries only the cuts' rounding.
  */
 import { minimumCut } from "./minimumCut.ts";
 import type { CutResult } from "./minimumCut.ts";
 import { ENERGY, LATENCY, weigh } from "./unitGraph.ts";
-import type { Totals, UnitGraph, Weights } from "./unitGraph.ts";
+import type { UnitGraph, Weights } from "./unitGraph.ts";
 
 /** A vertex of the hull, and the supporting line between it and the next vertex. */
 export interface HullPoint {
@@ -40,6 +40,8 @@ export interface HullOptions {
 
 /** Two hull points closer than this, relative to the objective, are one. */
 const SAME = 1e-12;
+/** What the rounding of cuts can amount to in a product of two sums. */
+const ROUNDING = 1e-10;
 
 function combine(x: Weights, wx: number, y: Weights, wy: number): Weights {
   return {
@@ -49,6 +51,22 @@ function combine(x: Weights, wx: number, y: Weights, wy: number): Weights {
   };
 }
 
+const pointOf = (result: CutResult, x: Weights, y: Weights): HullPoint => ({
+  result,
+  x: weigh(result.totals, x),
+  y: weigh(result.totals, y),
+});
+
+/**
+ * c lies clearly below the line through a and b. Where the ends are ties it may lie a rounding
+ * outside them; then it dominates one, and the next step sees that.
+ */
+function isBelow(c: HullPoint, a: HullPoint, b: HullPoint): boolean {
+  const wx = a.y - b.y;
+  const wy = b.x - a.x;
+  return wx * c.x + wy * c.y < (wx * a.x + wy * a.y) * (1 - SAME);
+}
+
 /** All vertices of the lower convex hull of the placements in two additive objectives. */
 export function lowerHull(
   graph: UnitGraph,
@@ -56,11 +74,6 @@ export function lowerHull(
   y: Weights,
   { maxCuts = 1000 }: HullOptions = {},
 ): Hull {
-  const point = (result: CutResult): HullPoint => ({
-    result,
-    x: weigh(result.totals, x),
-    y: weigh(result.totals, y),
-  });
   const xBest = minimumCut(graph, x);
   const yBest = minimumCut(graph, y);
   let cuts = 2;
@@ -78,14 +91,12 @@ export function lowerHull(
     }
     cuts++;
     const result = minimumCut(graph, combine(x, wx, y, wy));
-    const c = point(result);
-    const inside = c.x >= a.x && c.x <= b.x && c.y <= a.y && c.y >= b.y;
-    const lower = wx * c.x + wy * c.y < (wx * a.x + wy * a.y) * (1 - SAME);
-    if (!(inside && lower)) return [{ ...a, edge: { wx, wy, bound: result.bound } }];
+    const c = pointOf(result, x, y);
+    if (!isBelow(c, a, b)) return [{ ...a, edge: { wx, wy, bound: result.bound } }];
     return [...between(a, c), ...between(c, b)];
   };
-  const first = point(xBest);
-  const last = point(yBest);
+  const first = pointOf(xBest, x, y);
+  const last = pointOf(yBest, x, y);
   const points = [...between(first, last), last].filter(
     (p, i, all) => !all.some((q, j) => dominates(q, p) || (q.x === p.x && q.y === p.y && j < i)),
   );
@@ -97,45 +108,87 @@ const dominates = (q: HullPoint, p: HullPoint): boolean =>
 
 /** The placement with the smallest energy-delay product, with a bound on every other. */
 export interface ProductResult extends CutResult {
-  /** Vertices of the energy-latency hull that were compared. */
+  /** Vertices of the energy-latency hull that were visited. */
   readonly vertices: number;
 }
 
-/** Smallest product of energy and latency over all placements, exact. */
-export function minimumProduct(graph: UnitGraph, options: HullOptions = {}): ProductResult {
-  const hull = lowerHull(graph, ENERGY, LATENCY, options);
-  const product = ({ energyJ, latencyS }: Totals): number => energyJ * latencyS;
-  let best = hull.points[0] as HullPoint;
-  for (const candidate of hull.points) {
-    if (product(candidate.result.totals) < product(best.result.totals)) best = candidate;
-  }
-  const objective = product(best.result.totals);
-  const bound = Math.min(objective, productBound(hull));
-  const { assignment, totals } = best.result;
-  // The cuts' rounding, amplified by the division by a line's smaller weight, is far below this.
-  const optimal = hull.complete && objective - bound <= 1e-8 * objective;
-  return { assignment, totals, objective, bound, optimal, vertices: hull.points.length };
+/** wx x + wy y >= level holds for every placement. */
+interface Line {
+  readonly wx: number;
+  readonly wy: number;
+  readonly level: number;
+}
+
+/** Two neighbours on the hull so far, and the lines known to support it at either. */
+interface Segment {
+  readonly a: HullPoint;
+  readonly b: HullPoint;
+  readonly left: Line;
+  readonly right: Line;
+  /** No placement between the two has a smaller product. */
+  readonly floor: number;
+}
+
+/** Where two lines meet. */
+function corner(p: Line, q: Line): { x: number; y: number } {
+  const det = p.wx * q.wy - q.wx * p.wy;
+  return {
+    x: (p.level * q.wy - q.level * p.wy) / det,
+    y: (p.wx * q.level - q.wx * p.level) / det,
+  };
 }
 
 /**
- * No placement lies below a supporting line, nor left of xBound, nor below yBound; along a line the
- * product is concave, so its minimum over what the lines leave is at a corner of that region.
+ * Smallest product of energy and latency over all placements, exact. Best first: what lies between
+ * two vertices lies above two lines, along which the product is concave and so smallest where they
+ * meet or at a vertex; stretches that cannot hold a smaller product are not searched.
  */
-function productBound({ points, xBound, yBound }: Hull): number {
-  let bound = Infinity;
-  points.forEach((a, i) => {
-    const b = points[i + 1];
-    if (a.edge === undefined || b === undefined) return;
-    const { wx, wy, bound: level } = a.edge;
-    const onLine = (x: number): number => Math.max(yBound, (level - wx * x) / wy);
-    bound = Math.min(bound, a.x * onLine(a.x), b.x * onLine(b.x));
-    if (i === 0) bound = Math.min(bound, xBound * onLine(xBound));
-    if (i === points.length - 2) {
-      const x = Math.max(xBound, (level - wy * yBound) / wx);
-      bound = Math.min(bound, x * yBound);
+export function minimumProduct(
+  graph: UnitGraph,
+  { maxCuts = 1000 }: HullOptions = {},
+): ProductResult {
+  const product = ({ x, y }: { x: number; y: number }): number => x * y;
+  const ends = [minimumCut(graph, ENERGY), minimumCut(graph, LATENCY)] as const;
+  const first = pointOf(ends[0], ENERGY, LATENCY);
+  const last = pointOf(ends[1], ENERGY, LATENCY);
+  let best = product(first) <= product(last) ? first : last;
+  const floors: number[] = [product(first), product(last)];
+  const open: Segment[] = [];
+  const consider = (a: HullPoint, b: HullPoint, left: Line, right: Line): void => {
+    const lowest = Math.min(product(a), product(b), product(corner(left, right)));
+    if (a.y > b.y && b.x > a.x) open.push({ a, b, left, right, floor: lowest });
+    else floors.push(lowest);
+  };
+  const above: Line = { wx: 0, wy: 1, level: ends[1].bound };
+  consider(first, last, { wx: 1, wy: 0, level: ends[0].bound }, above);
+  let vertices = 2;
+  let cuts = 2;
+  while (open.length > 0 && cuts < maxCuts) {
+    open.sort((p, q) => q.floor - p.floor);
+    const { a, b, left, right, floor } = open[open.length - 1] as Segment;
+    if (floor >= product(best)) break;
+    open.pop();
+    cuts++;
+    const wx = a.y - b.y;
+    const wy = b.x - a.x;
+    const result = minimumCut(graph, combine(ENERGY, wx, LATENCY, wy));
+    const line: Line = { wx, wy, level: result.bound };
+    const c = pointOf(result, ENERGY, LATENCY);
+    if (isBelow(c, a, b)) {
+      vertices++;
+      if (product(c) < product(best)) best = c;
+      consider(a, c, left, line);
+      consider(c, b, line, right);
+    } else {
+      // Nothing lies below the line through the two: the smallest product is at one of them.
+      const onLine = (x: number): number => (line.level - wx * x) / wy;
+      floors.push(Math.max(floor, Math.min(a.x * onLine(a.x), b.x * onLine(b.x))));
     }
-  });
-  const only = points[0];
-  if (bound === Infinity && only !== undefined) return xBound * yBound;
-  return bound;
+  }
+  const objective = product(best);
+  const lowest = Math.min(...floors, ...open.map(({ floor }) => floor));
+  const bound = Math.min(objective, lowest * (1 - ROUNDING));
+  const { assignment, totals } = best.result;
+  const optimal = objective - bound <= 10 * ROUNDING * objective;
+  return { assignment, totals, objective, bound, optimal, vertices };
 }
