@@ -1,4 +1,9 @@
 /** The version of this package, from its manifest. */
-import manifest from "../../package.json" with { type: "json" };
+import { readFileSync } from "node:fs";
+import { packageFile } from "../files/packageFiles.ts";
 
-export const VERSION: string = manifest.version;
+const manifest = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as {
+  version: string;
+};
+
+export const VERSION = manifest.version;
