@@ -5,7 +5,7 @@
  * Elementwise helpers broadcast their operands by the NumPy rules; the primitives themselves take
  * equal shapes only.
  */
-import { InternalError } from "../errors.ts";
+import { MisfitError } from "../ops/common.ts";
 import { primitiveOf } from "../ops/registry.ts";
 import {
   dimsEqual, dimToString, productOf, shapesEqual, subDims, type Dim,
@@ -66,6 +66,11 @@ export class Builder {
     this.#names.set(name, (seen ?? 0) + 1);
     if (seen === undefined) return name;
     return this.#unique(`${name}_${seen}`);
+  }
+
+  /** Gives a value another name, made unique: for names that are known only afterwards. */
+  rename(value: Value, name: string): void {
+    if (value.name !== name) (value as { name: string }).name = this.#unique(name);
   }
 
   input(name: string, type: TensorType): Value {
@@ -153,7 +158,7 @@ export class Builder {
     let shape: readonly Dim[] = [];
     for (const v of values) {
       const joined = broadcastShapes(shape, v.type.shape);
-      if ("conflict" in joined) throw new InternalError(`${op}: ${joined.conflict}`);
+      if ("conflict" in joined) throw new MisfitError(`${op}: ${joined.conflict}`);
       shape = joined.shape;
     }
     return values.map((v) => this.broadcast(v, shape));

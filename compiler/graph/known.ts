@@ -8,7 +8,7 @@
  */
 import { primitiveOf } from "../ops/registry.ts";
 import {
-  addDims, dimsEqual, divDimsExact, isStatic, mulDims, subDims, type Dim,
+  addDims, dimAtLeast, dimsEqual, divDimsExact, isStatic, mulDims, subDims, type Dim,
 } from "./dim.ts";
 import { isFloat } from "./dtype.ts";
 import { constantOf, isOp, type BinaryOp, type Node, type PrimName, type Value } from "./graph.ts";
@@ -24,9 +24,15 @@ const sums: Partial<Record<BinaryOp, (a: Dim, b: Dim) => Dim | undefined>> = {
   sub: subDims,
   mul: mulDims,
   div: divDimsExact,
-  eq: (a, b) => (dimsEqual(a, b) ? 1
-    : typeof subDims(a, b) === "number" ? 0 : undefined),
+  eq: (a, b) => (dimsEqual(a, b) ? 1 : isLess(a, b) || isLess(b, a) ? 0 : undefined),
+  lt: (a, b) => (isLess(a, b) ? 1 : dimAtLeast(a, b) ? 0 : undefined),
+  le: (a, b) => (dimAtLeast(b, a) ? 1 : isLess(b, a) ? 0 : undefined),
+  max: (a, b) => (dimAtLeast(a, b) ? a : dimAtLeast(b, a) ? b : undefined),
+  min: (a, b) => (dimAtLeast(a, b) ? b : dimAtLeast(b, a) ? a : undefined),
 };
+
+/** For all sizes >= 0 that the symbols may have; false also where it depends on them. */
+const isLess = (a: Dim, b: Dim): boolean => dimAtLeast(b, addDims(a, 1));
 
 export class KnownValues {
   readonly #cache = new Map<Value, Elements | undefined>();

@@ -13,8 +13,22 @@ import type { Work } from "./primitive.ts";
 export const showShape = (shape: readonly Dim[]): string => `[${shape.map(dimToString).join(",")}]`;
 export const showType = (t: TensorType): string => `${t.dtype}${showShape(t.shape)}`;
 
+/**
+ * Operands that do not fit a primitive. Internal for graphs that our own passes build; the importer,
+ * which builds what a file says, catches it and blames the file.
+ */
+export class MisfitError extends InternalError {
+  /** The sentence without the prefix that marks internal errors. */
+  readonly sentence: string;
+
+  constructor(sentence: string) {
+    super(sentence);
+    this.sentence = sentence;
+  }
+}
+
 export function check(condition: boolean, op: string, expected: string, actual: string): void {
-  if (!condition) throw new InternalError(`${op} expects ${expected}, got ${actual}`);
+  if (!condition) throw new MisfitError(`${op} expects ${expected}, got ${actual}`);
 }
 
 export function checkSameShape(op: string, types: readonly TensorType[]): readonly Dim[] {
