@@ -11,7 +11,8 @@ export function roundHalfEven(x: number): number {
   const down = Math.floor(x);
   const fraction = x - down;
   if (fraction !== 0.5) return Math.round(x);
-  return down % 2 === 0 ? down : down + 1;
+  // -0.5 rounds to -0, as in IEEE 754.
+  return down === -1 ? -0 : down % 2 === 0 ? down : down + 1;
 }
 
 /**

@@ -2,13 +2,19 @@
  * What the tests of the WASM emitter share: running a module, and functions applied to arrays.
  * Not a device: memory is a plain array and everything is laid out by hand.
  */
+import { interpretKernel } from "../../../../compiler/emit/interpret/interpret.ts";
 import { ModuleWriter } from "../../../../compiler/emit/wasm/assembler.ts";
 import { Code, type Value } from "../../../../compiler/emit/wasm/code.ts";
 import { writeCode } from "../../../../compiler/emit/wasm/codeWriter.ts";
+import { emitWasm, planName } from "../../../../compiler/emit/wasm/emit.ts";
+import { BUFFER_BASE, END_SLACK } from "../../../../compiler/emit/wasm/lower.ts";
 import { MathLibrary } from "../../../../compiler/emit/wasm/math.ts";
 import type { WasmType } from "../../../../compiler/emit/wasm/opcodes.ts";
 
+import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
+
 export const PAGE = 65536;
+export type KernelArray = Float32Array | Int32Array | Uint32Array;
 
 export function instantiate(module: Uint8Array, pages = 16): {
   memory: WebAssembly.Memory;
@@ -88,4 +94,81 @@ export function ulpError(got: number, exact: number): number {
   }
   const exponent = Math.max(Math.floor(Math.log2(Math.abs(exact))), -126);
   return Math.abs(got - exact) / 2 ** (exponent - 23);
+}
+
+/** Bits of a NaN that no kernel may let through from memory it was not given. */
+const POISON = 0x7fdeadbe;
+
+export interface WasmRun {
+  readonly strategy: string;
+  /** All buffers after the run, as they were given: same types, same lengths. */
+  readonly buffers: readonly KernelArray[];
+}
+
+/**
+ * Runs a kernel as WASM on copies of `buffers`, its work cut into `parts` ranges run back to back.
+ * All other memory is poisoned before, and checked for stray writes around the buffers afterwards.
+ */
+export function runAsWasm(
+  kernel: Kernel, buffers: readonly KernelArray[], sizes: readonly number[], parts = 1,
+): WasmRun {
+  const { bytes, strategies } = emitWasm([kernel]);
+  const strategy = strategies[0] as string;
+  let at = BUFFER_BASE;
+  const places = buffers.map((data) => {
+    const place = at;
+    // One element of margin keeps neighbours apart and unaligned to 16 bytes.
+    at += 4 * data.length + 4;
+    return place;
+  });
+  const scratch = (at + 63) & -64;
+  const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+  const plan = (imports: WebAssembly.Memory): [number, number] => {
+    const instance = new WebAssembly.Instance(module, { env: { memory: imports } });
+    const ask = instance.exports[planName(kernel.name)] as (...s: number[]) => [number, number];
+    return ask(...sizes);
+  };
+  const [work, scratchBytes] = plan(new WebAssembly.Memory({ initial: 4, maximum: PAGE }));
+  const pages = Math.ceil((scratch + scratchBytes + END_SLACK) / PAGE) + 4;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: PAGE });
+  const words = new Int32Array(memory.buffer);
+  words.fill(POISON);
+  buffers.forEach((data, i) => words.set(new Int32Array(data.buffer, data.byteOffset, data.length),
+    (places[i] as number) / 4));
+  const instance = new WebAssembly.Instance(module, { env: { memory } });
+  const run = instance.exports[kernel.name] as (...args: number[]) => void;
+  const cut = (part: number): number => Math.floor((work * part) / parts);
+  for (let part = 0; part < parts; part++) {
+    run(...places, ...sizes, scratch, cut(part), part === parts - 1 ? 0x7fffffff : cut(part + 1));
+  }
+  const isKept = (word: number): boolean => words[word] === POISON;
+  for (let word = 0; word < BUFFER_BASE / 4; word++) {
+    if (!isKept(word)) throw new Error(`${kernel.name} wrote at byte ${word * 4}`);
+  }
+  places.forEach((place, i) => {
+    if (!isKept(place / 4 + (buffers[i] as KernelArray).length)) {
+      throw new Error(`${kernel.name} wrote past the end of buffer ${i}`);
+    }
+  });
+  for (let word = (scratch + scratchBytes) / 4; word < words.length; word++) {
+    if (!isKept(word)) throw new Error(`${kernel.name} wrote past its scratch memory`);
+  }
+  return {
+    strategy,
+    buffers: buffers.map((data, i) => {
+      const copy = data.slice() as KernelArray;
+      const view = data.constructor as Float32ArrayConstructor;
+      copy.set(new view(memory.buffer, places[i] as number, data.length));
+      return copy;
+    }),
+  };
+}
+
+/** The same kernel run by the oracle, on copies. */
+export function runByOracle(
+  kernel: Kernel, buffers: readonly KernelArray[], sizes: readonly number[],
+): readonly KernelArray[] {
+  const copies = buffers.map((data) => data.slice() as KernelArray);
+  interpretKernel(kernel)(copies, sizes);
+  return copies;
 }

@@ -1,0 +1,201 @@
+/**
+ * What an expression's indices do along each loop axis, and the fusion of adjacent axes that every
+ * index walks as one. Not a simplifier: expressions come simplified from their pool.
+ */
+import {
+  addDims, dimsEqual, evalDim, mulDims, negDim, productOf, symbolsOf, type Dim,
+} from "../../graph/dim.ts";
+import { InternalError } from "../../errors.ts";
+import { operandsOf, type Expr } from "../../kernels/expr.ts";
+import type { Axis } from "../../kernels/kernel.ts";
+import { ExprPool } from "../../kernels/pool.ts";
+
+interface Facts {
+  /** Bit i is set when the expression depends on axis i. */
+  readonly axes: number;
+  readonly loads: boolean;
+  readonly acc: boolean;
+}
+
+const known = new WeakMap<Expr, Facts>();
+const MAX_AXES = 31;
+
+export function factsOf(e: Expr): Facts {
+  const found = known.get(e);
+  if (found) return found;
+  if (e.kind === "axis" && e.axis >= MAX_AXES) {
+    throw new InternalError(`a kernel with more than ${MAX_AXES} axes`);
+  }
+  let axes = e.kind === "axis" ? 1 << e.axis : 0;
+  let loads = e.kind === "load";
+  let acc = e.kind === "acc";
+  for (const operand of operandsOf(e)) {
+    const facts = factsOf(operand);
+    axes |= facts.axes;
+    loads ||= facts.loads;
+    acc ||= facts.acc;
+  }
+  const made = { axes, loads, acc };
+  known.set(e, made);
+  return made;
+}
+
+export const dependsOn = (e: Expr, axis: number): boolean => (factsOf(e).axes & (1 << axis)) !== 0;
+
+/** An integer expression of sizes alone, as a size; undefined for any other. */
+function asDim(e: Expr): Dim | undefined {
+  if (e.type !== "i32") return undefined;
+  if (e.kind === "const") return e.value;
+  if (e.kind === "size") return e.dim;
+  if (e.kind !== "binary" || (e.op !== "mul" && e.op !== "add")) return undefined;
+  const [a, b] = [asDim(e.a), asDim(e.b)];
+  if (a === undefined || b === undefined) return undefined;
+  return e.op === "mul" ? mulDims(a, b) : addDims(a, b);
+}
+
+/** Coefficients of axes in a sum, and the terms that are no multiple of an axis. */
+interface Linear {
+  readonly axes: Map<number, Dim>;
+  readonly atoms: Expr[];
+}
+
+function addLinear(e: Expr, factor: Dim, into: Linear): void {
+  if (e.kind === "axis") {
+    into.axes.set(e.axis, addDims(into.axes.get(e.axis) ?? 0, factor));
+    return;
+  }
+  if (asDim(e) !== undefined) return;
+  if (e.kind === "binary" && (e.op === "add" || e.op === "sub")) {
+    addLinear(e.a, factor, into);
+    addLinear(e.b, e.op === "add" ? factor : negDim(factor), into);
+    return;
+  }
+  if (e.kind === "binary" && e.op === "mul") {
+    for (const [x, y] of [[e.a, e.b], [e.b, e.a]] as const) {
+      const scale = asDim(y);
+      if (scale !== undefined) return addLinear(x, mulDims(factor, scale), into);
+    }
+  }
+  into.atoms.push(e);
+}
+
+function linear(e: Expr): Linear {
+  const into: Linear = { axes: new Map(), atoms: [] };
+  addLinear(e, 1, into);
+  return into;
+}
+
+/** How much the integer `e` grows per step along `axis`; undefined when it is not one size. */
+export function strideAlong(e: Expr, axis: number): Dim | undefined {
+  if (!dependsOn(e, axis)) return 0;
+  const { axes, atoms } = linear(e);
+  return atoms.some((atom) => dependsOn(atom, axis)) ? undefined : axes.get(axis) ?? 0;
+}
+
+/** Every maximal sum of axis multiples in the expressions. */
+function linearSites(roots: readonly Expr[]): Map<number, Dim>[] {
+  const sites: Map<number, Dim>[] = [];
+  const seen = new Set<Expr>();
+  const visit = (e: Expr): void => {
+    if (seen.has(e) || factsOf(e).axes === 0) return;
+    seen.add(e);
+    const { axes, atoms }: Linear = e.type === "i32" ? linear(e) : { axes: new Map(), atoms: [e] };
+    if (axes.size > 0) sites.push(axes);
+    for (const atom of atoms) {
+      if (atom === e) operandsOf(e).forEach(visit);
+      else visit(atom);
+    }
+  };
+  roots.forEach(visit);
+  return sites;
+}
+
+/** Copies an expression into a pool with other expressions for its axes. */
+export function substitute(
+  pool: ExprPool, root: Expr, axes: ReadonlyMap<number, Expr>, made = new Map<Expr, Expr>(),
+): Expr {
+  const copy = (e: Expr): Expr => {
+    const before = made.get(e);
+    if (before) return before;
+    const after = build(e);
+    made.set(e, after);
+    return after;
+  };
+  const build = (e: Expr): Expr => {
+    switch (e.kind) {
+      case "const": return pool.const(e.value, e.type);
+      case "axis": return axes.get(e.axis) ?? e;
+      case "size": return pool.size(e.dim);
+      case "acc": return pool.acc(e.type);
+      case "load": return pool.load(e.buffer, copy(e.index), e.type);
+      case "unary": return pool.unary(e.op, copy(e.a));
+      case "binary": return pool.binary(e.op, copy(e.a), copy(e.b));
+      case "select": return pool.select(copy(e.cond), copy(e.a), copy(e.b));
+      case "guard": return pool.guard(copy(e.cond), copy(e.a), copy(e.b));
+      case "cast": return pool.cast(copy(e.a), e.type);
+      case "bitcast": return pool.bitcast(copy(e.a), e.type);
+    }
+  };
+  return copy(root);
+}
+
+/** An axis under the number that expressions know it by. */
+export interface NumberedAxis extends Axis {
+  readonly number: number;
+}
+
+export const numbered = (axes: readonly Axis[], first: number): NumberedAxis[] =>
+  axes.map((axis, i) => ({ ...axis, number: first + i }));
+
+/** Number of points of some axes. */
+export const countOf = (axes: readonly NumberedAxis[]): Dim =>
+  productOf(axes.map((axis) => axis.extent));
+
+/** A size with every symbol replaced by `size`. */
+export const roughly = (dim: Dim, size: number): number =>
+  evalDim(dim, Object.fromEntries(symbolsOf(dim).map((name) => [name, size])));
+
+export interface Nest {
+  /** The groups given, each with as few axes as possible, numbered anew from 0 over all groups. */
+  readonly groups: readonly (readonly NumberedAxis[])[];
+  readonly roots: readonly Expr[];
+}
+
+/**
+ * Fuses neighbours within each group: axes i and j, j inside i, become one where every index uses
+ * them only as i * extent(j) + j. Axes of extent 1 disappear. The flat row-major position within a
+ * group means the same before and after.
+ */
+export function collapse(
+  groups: readonly (readonly NumberedAxis[])[], roots: readonly Expr[], pool = new ExprPool(),
+): Nest {
+  const sites = linearSites(roots);
+  const fuses = (i: NumberedAxis, j: NumberedAxis): boolean => sites.every((site) =>
+    dimsEqual(site.get(i.number) ?? 0, mulDims(site.get(j.number) ?? 0, j.extent)));
+  const replaced = new Map<number, Expr>();
+  let next = 0;
+  const fused = groups.map((axes) => {
+    const chains: NumberedAxis[][] = [];
+    for (const axis of axes) {
+      if (axis.extent === 1) {
+        replaced.set(axis.number, pool.const(0));
+        continue;
+      }
+      const last = chains.at(-1);
+      if (last && fuses(last.at(-1) as NumberedAxis, axis)) last.push(axis);
+      else chains.push([axis]);
+    }
+    return chains.map((chain): NumberedAxis => {
+      const made = {
+        name: chain.map((a) => a.name).join("_"), extent: productOf(chain.map((a) => a.extent)),
+        number: next++,
+      };
+      for (const axis of chain) replaced.set(axis.number, pool.const(0));
+      const inner = chain.at(-1) as NumberedAxis;
+      replaced.set(inner.number, pool.axis(made.number, made.extent));
+      return made;
+    });
+  });
+  const copies = new Map<Expr, Expr>();
+  return { groups: fused, roots: roots.map((root) => substitute(pool, root, replaced, copies)) };
+}
