@@ -199,3 +199,14 @@ export class TextReader {
     return items;
   }
 }
+
+/**
+ * Reads what `dimToString` writes.
+ * @param source how messages call the text
+ * @throws UserError when it is no size
+ */
+export function parseSize(text: string, source: string): Dim {
+  const reader = new TextReader(text, source);
+  const size = reader.size();
+  return reader.atEnd ? size : reader.fail("the end of the size");
+}

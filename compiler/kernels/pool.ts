@@ -2,36 +2,67 @@
  * Constructors of kernel expressions, with simplification of index arithmetic.
  *
  * A pool makes equal expressions identical and applies the rewrite rules as nodes are built, so no
- * separate simplifier pass exists. Rules keep the exact integer meaning for operands within their
- * ranges (index expressions stay below 2^31 by construction: buffers are checked against it).
+ * separate simplifier pass exists. Sums and products are rewritten modulo 2^32, as i32 computes
+ * them. Division, remainder and comparison are simplified from ranges, and a range is one of two
+ * kinds: index expressions stay below 2^31 by construction (buffers are checked against it), so
+ * their ranges are cut there; what depends on loaded data may wrap, and then is of any value.
  * Division and remainder are only simplified for non-negative operands, where truncation and floor
  * agree. Where the idea comes from: the symbolic index rules of tinygrad and jax-js.
  */
 import { dimToString, symbolsOf, type Dim } from "../graph/dim.ts";
 import { InternalError } from "../errors.ts";
 import { binaryFloat, unaryFloat } from "./scalar.ts";
-import type { Expr, ExprBinary, ExprUnary, ScalarType } from "./expr.ts";
+import { operandsOf, type Expr, type ExprBinary, type ExprUnary, type ScalarType } from "./expr.ts";
 
-type Distribute<T> = T extends Expr ? Omit<T, "id"> : never;
-type Shape = Distribute<Expr>;
+type Distribute<T, K extends PropertyKey> = T extends Expr ? Omit<T, K> : never;
+/** A node before it is interned; its range follows from it. */
+type Shape = Distribute<Expr, "id" | "min" | "max">;
+type Range = readonly [number, number];
 
-const INT: Record<"i32" | "u32", readonly [number, number]> = {
+const INT: Record<"i32" | "u32", Range> = {
   i32: [-(2 ** 31), 2 ** 31 - 1],
   u32: [0, 2 ** 32 - 1],
 };
 const comparisons = new Set<ExprBinary>(["eq", "lt", "le"]);
+const widest = (type: ScalarType): Range =>
+  type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
+
+const corners = (a: Expr, b: Expr): Range => {
+  const all = [a.min * b.min, a.min * b.max, a.max * b.min, a.max * b.max];
+  return [Math.min(...all), Math.max(...all)];
+};
+const areCounts = (a: Expr, b: Expr): boolean => a.min >= 0 && b.min > 0;
+/** Bounds of i32 operators as integers without wrapping; undefined where nothing is known. */
+const bounds: Partial<Record<ExprBinary, (a: Expr, b: Expr) => Range | undefined>> = {
+  add: (a, b) => [a.min + b.min, a.max + b.max],
+  mul: corners,
+  div: (a, b) =>
+    areCounts(a, b) ? [Math.floor(a.min / b.max), Math.floor(a.max / b.min)] : undefined,
+  rem: (a, b) => (areCounts(a, b) ? [0, Math.min(a.max, b.max - 1)] : undefined),
+  max: (a, b) => [Math.max(a.min, b.min), Math.max(a.max, b.max)],
+  min: (a, b) => [Math.min(a.min, b.min), Math.min(a.max, b.max)],
+};
+
+/** A node as a file holds it: the kinds that constructors may simplify. */
+export type Restored =
+  | { readonly kind: "unary"; readonly op: ExprUnary; readonly a: Expr }
+  | { readonly kind: "binary"; readonly op: ExprBinary; readonly a: Expr; readonly b: Expr }
+  | { readonly kind: "select" | "guard"; readonly cond: Expr; readonly a: Expr; readonly b: Expr }
+  | { readonly kind: "cast" | "bitcast"; readonly type: ScalarType; readonly a: Expr };
 
 /** One term of a sum: coefficient times a node that is itself no sum and no constant multiple. */
 interface Term { readonly e: Expr; readonly c: number }
 
 export class ExprPool {
   readonly #nodes = new Map<string, Expr>();
+  /** Nodes that depend on memory. */
+  readonly #data = new Set<Expr>();
 
-  #intern(shape: Shape): Expr {
+  #intern(shape: Shape, range?: Range): Expr {
     const parts: (string | number)[] = [shape.kind, shape.type];
     switch (shape.kind) {
       case "const": parts.push(Object.is(shape.value, -0) ? "-0" : shape.value); break;
-      case "axis": parts.push(shape.axis, shape.max); break;
+      case "axis": parts.push(shape.axis, range?.[1] ?? 0); break;
       case "size": parts.push(dimToString(shape.dim)); break;
       case "load": parts.push(shape.buffer, shape.index.id); break;
       case "acc": break;
@@ -43,39 +74,78 @@ export class ExprPool {
     const key = parts.join(" ");
     const known = this.#nodes.get(key);
     if (known) return known;
-    const made = { ...shape, id: this.#nodes.size } as Expr;
+    const [min, max] = range ?? this.#rangeOf(shape);
+    const made = { ...shape, min, max, id: this.#nodes.size } as Expr;
     this.#nodes.set(key, made);
+    const isData = made.kind === "load" || made.kind === "acc";
+    if (isData || operandsOf(made).some((o) => this.#data.has(o))) this.#data.add(made);
     return made;
+  }
+
+  #rangeOf(shape: Shape): Range {
+    const wide = widest(shape.type);
+    switch (shape.kind) {
+      case "const": return [shape.value, shape.value];
+      case "size": return [0, wide[1]];
+      case "select": case "guard":
+        return [Math.min(shape.a.min, shape.b.min), Math.max(shape.a.max, shape.b.max)];
+      case "cast": {
+        const { a, type } = shape;
+        if (a.type === "bool" && type !== "f32") return [0, 1];
+        return type === "u32" && a.type === "i32" && a.min >= 0 ? [a.min, a.max] : wide;
+      }
+      case "binary": {
+        const { op, a, b } = shape;
+        const range = shape.type === "i32" ? bounds[op]?.(a, b) : undefined;
+        if (!range) return wide;
+        const [low, high] = range;
+        if (low >= wide[0] && high <= wide[1]) return range;
+        const mayWrap = this.#data.has(a) || this.#data.has(b);
+        return mayWrap ? wide : [Math.max(low, wide[0]), Math.min(high, wide[1])];
+      }
+      default: return wide;
+    }
+  }
+
+  /** A node as it was written, without simplification, so that a kernel read back is the same. */
+  restore(node: Restored): Expr {
+    switch (node.kind) {
+      case "unary": {
+        const type = node.op === "isnan" ? "bool" : node.a.type;
+        return this.#intern({ kind: "unary", op: node.op, type, a: node.a });
+      }
+      case "binary": return this.#raw(node.op, node.a, node.b);
+      case "select": case "guard": return this.#intern({ ...node, type: node.a.type });
+      case "cast": case "bitcast": return this.#intern(node);
+    }
   }
 
   const(value: number, type: ScalarType = "i32"): Expr {
     if (type === "i32") value |= 0;
     else if (type === "u32") value >>>= 0;
     else if (type === "bool") value = value ? 1 : 0;
-    return this.#intern({ kind: "const", type, value, min: value, max: value });
+    return this.#intern({ kind: "const", type, value });
   }
 
   /** Loop index `axis` of extent `extent`. */
   axis(axis: number, extent: Dim): Expr {
     if (extent === 1) return this.const(0);
     const max = typeof extent === "number" ? Math.max(extent - 1, 0) : INT.i32[1];
-    return this.#intern({ kind: "axis", type: "i32", axis, min: 0, max });
+    return this.#intern({ kind: "axis", type: "i32", axis }, [0, max]);
   }
 
   size(dim: Dim): Expr {
     if (typeof dim === "number") return this.const(dim);
     if (symbolsOf(dim).length === 0) throw new InternalError("a size without symbols");
-    return this.#intern({ kind: "size", type: "i32", dim, min: 0, max: INT.i32[1] });
+    return this.#intern({ kind: "size", type: "i32", dim });
   }
 
   load(buffer: number, index: Expr, type: ScalarType): Expr {
-    const [min, max] = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
-    return this.#intern({ kind: "load", type, buffer, index, min, max });
+    return this.#intern({ kind: "load", type, buffer, index });
   }
 
   acc(type: ScalarType): Expr {
-    const [min, max] = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
-    return this.#intern({ kind: "acc", type, min, max });
+    return this.#intern({ kind: "acc", type });
   }
 
   unary(op: ExprUnary, a: Expr): Expr {
@@ -89,8 +159,7 @@ export class ExprPool {
     }
     const type = op === "isnan" ? "bool" : a.type;
     if (type === "i32" && op === "neg") return this.sub(this.const(0), a);
-    const [min, max] = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
-    return this.#intern({ kind: "unary", op, type, a, min, max });
+    return this.#intern({ kind: "unary", op, type, a });
   }
 
   binary(op: ExprBinary, a: Expr, b: Expr): Expr {
@@ -106,10 +175,6 @@ export class ExprPool {
         case "rem": return this.rem(a, b);
         case "lt": return this.lt(a, b);
         case "le": return this.not(this.lt(b, a));
-        case "max":
-          return this.#raw(op, a, b, [Math.max(a.min, b.min), Math.max(a.max, b.max)]);
-        case "min":
-          return this.#raw(op, a, b, [Math.min(a.min, b.min), Math.min(a.max, b.max)]);
         default: break;
       }
     }
@@ -132,15 +197,8 @@ export class ExprPool {
     return this.#raw(op, a, b);
   }
 
-  #raw(op: ExprBinary, a: Expr, b: Expr, range?: readonly [number, number]): Expr {
-    const type = comparisons.has(op) ? "bool" : a.type;
-    const wide = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity] as const;
-    // Index arithmetic never overflows, so its bounds may be clamped; data may be anything, so
-    // what is computed from an operand of unknown value is of unknown value again.
-    const data = type === "i32" && (isUnknown(a) || isUnknown(b)) && !isBounded(op);
-    const [low, high] = data || !range ? wide : range;
-    const [min, max] = [Math.max(low, wide[0]), Math.min(high, wide[1])];
-    return this.#intern({ kind: "binary", op, type, a, b, min, max });
+  #raw(op: ExprBinary, a: Expr, b: Expr): Expr {
+    return this.#intern({ kind: "binary", op, type: comparisons.has(op) ? "bool" : a.type, a, b });
   }
 
   select(cond: Expr, a: Expr, b: Expr): Expr {
@@ -152,8 +210,7 @@ export class ExprPool {
   #choice(kind: "select" | "guard", cond: Expr, a: Expr, b: Expr): Expr {
     if (cond.kind === "const") return cond.value ? a : b;
     if (a === b) return a;
-    const [min, max] = [Math.min(a.min, b.min), Math.max(a.max, b.max)];
-    return this.#intern({ kind, type: a.type, cond, a, b, min, max });
+    return this.#intern({ kind, type: a.type, cond, a, b });
   }
 
   cast(a: Expr, type: ScalarType): Expr {
@@ -161,16 +218,12 @@ export class ExprPool {
     if (a.kind === "const" && type === "f32") return this.const(Math.fround(a.value), "f32");
     if (a.kind === "const" && a.type !== "f32") return this.const(a.value, type);
     if (a.kind === "const" && type === "bool") return this.const(a.value !== 0 ? 1 : 0, "bool");
-    let [min, max] = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
-    if (a.type === "bool" && type !== "f32") [min, max] = [0, 1];
-    if (type === "u32" && a.type === "i32" && a.min >= 0) [min, max] = [a.min, a.max];
-    return this.#intern({ kind: "cast", type, a, min, max });
+    return this.#intern({ kind: "cast", type, a });
   }
 
   bitcast(a: Expr, type: ScalarType): Expr {
     if (a.type === type) return a;
-    const [min, max] = type === "i32" || type === "u32" ? INT[type] : [-Infinity, Infinity];
-    return this.#intern({ kind: "bitcast", type, a, min, max });
+    return this.#intern({ kind: "bitcast", type, a });
   }
 
   not(a: Expr): Expr {
@@ -188,7 +241,7 @@ export class ExprPool {
     if (e.kind === "binary" && e.type === "i32") {
       if (e.op === "add") {
         const [x, y] = [this.#terms(e.a), this.#terms(e.b)];
-        return { terms: [...x.terms, ...y.terms], constant: x.constant + y.constant };
+        return { terms: [...x.terms, ...y.terms], constant: x.constant + y.constant | 0 };
       }
       if (e.op === "mul" && e.b.kind === "const") {
         return { terms: [{ e: e.a, c: e.b.value }], constant: 0 };
@@ -199,21 +252,18 @@ export class ExprPool {
 
   #sum(all: readonly Term[], constant: number): Expr {
     const merged = new Map<Expr, number>();
-    for (const { e, c } of all) merged.set(e, (merged.get(e) ?? 0) + c);
+    for (const { e, c } of all) merged.set(e, (merged.get(e) ?? 0) + c | 0);
     this.#rejoin(merged);
     // One canonical order makes equal sums identical: larger coefficients first, as in row-major.
     const terms = [...merged].filter(([, c]) => c !== 0)
       .sort(([x, cx], [y, cy]) => Math.abs(cy) - Math.abs(cx) || x.id - y.id);
     let total: Expr | undefined;
     for (const [e, c] of terms) {
-      const scaled = c === 1 ? e : this.#raw("mul", e, this.const(c), scaleRange(e, c));
-      total = total === undefined ? scaled : this.#raw("add", total, scaled,
-        [total.min + scaled.min, total.max + scaled.max]);
+      const scaled = c === 1 ? e : this.#raw("mul", e, this.const(c));
+      total = total === undefined ? scaled : this.#raw("add", total, scaled);
     }
     if (total === undefined) return this.const(constant);
-    if (constant === 0) return total;
-    return this.#raw("add", total, this.const(constant),
-      [total.min + constant, total.max + constant]);
+    return constant === 0 ? total : this.#raw("add", total, this.const(constant));
   }
 
   /** (y/d)*d*c + (y%d)*c = y*c, for y >= 0: what splitting and flattening an index leaves. */
@@ -239,13 +289,13 @@ export class ExprPool {
 
   add(a: Expr, b: Expr): Expr {
     const [x, y] = [this.#terms(a), this.#terms(b)];
-    return this.#sum([...x.terms, ...y.terms], x.constant + y.constant);
+    return this.#sum([...x.terms, ...y.terms], x.constant + y.constant | 0);
   }
 
   sub(a: Expr, b: Expr): Expr {
     const [x, y] = [this.#terms(a), this.#terms(b)];
-    const negated = y.terms.map(({ e, c }) => ({ e, c: -c }));
-    return this.#sum([...x.terms, ...negated], x.constant - y.constant);
+    const negated = y.terms.map(({ e, c }) => ({ e, c: -c | 0 }));
+    return this.#sum([...x.terms, ...negated], x.constant - y.constant | 0);
   }
 
   mul(a: Expr, b: Expr): Expr {
@@ -254,19 +304,18 @@ export class ExprPool {
       const factor = b.value;
       const { terms, constant } = this.#terms(a);
       if (factor === 0) return this.const(0);
-      return this.#sum(terms.map(({ e, c }) => ({ e, c: c * factor })), constant * factor);
+      const scaled = terms.map(({ e, c }) => ({ e, c: Math.imul(c, factor) }));
+      return this.#sum(scaled, Math.imul(constant, factor));
     }
     if (b.id < a.id) [a, b] = [b, a];
-    const corners = [a.min * b.min, a.min * b.max, a.max * b.min, a.max * b.max];
-    return this.#raw("mul", a, b, [Math.min(...corners), Math.max(...corners)]);
+    return this.#raw("mul", a, b);
   }
 
   /** Quotient by a positive constant, for operands known to be >= 0; left alone otherwise. */
   div(a: Expr, b: Expr): Expr {
     if (b.kind !== "const" || b.value <= 0 || a.min < 0) {
       if (a === b && a.kind === "size") return this.const(1);
-      const nonNegative = a.min >= 0 && b.min > 0;
-      return this.#raw("div", a, b, nonNegative ? [0, a.max] : undefined);
+      return this.#raw("div", a, b);
     }
     const d = b.value;
     if (d === 1) return a;
@@ -277,14 +326,11 @@ export class ExprPool {
     if (a.kind === "binary" && a.op === "div" && a.b.kind === "const" && a.a.min >= 0) {
       return this.div(a.a, this.const(a.b.value * d));
     }
-    return this.#raw("div", a, b, [Math.floor(a.min / d), Math.floor(a.max / d)]);
+    return this.#raw("div", a, b);
   }
 
   rem(a: Expr, b: Expr): Expr {
-    if (b.kind !== "const" || b.value <= 0 || a.min < 0) {
-      const nonNegative = a.min >= 0 && b.min > 0;
-      return this.#raw("rem", a, b, nonNegative ? [0, Math.min(a.max, b.max - 1)] : undefined);
-    }
+    if (b.kind !== "const" || b.value <= 0 || a.min < 0) return this.#raw("rem", a, b);
     const d = b.value;
     if (d === 1) return this.const(0);
     if (a.max < d) return a;
@@ -296,7 +342,7 @@ export class ExprPool {
         a.a.min >= 0) {
       return this.rem(a.a, b);
     }
-    return this.#raw("rem", a, b, [0, d - 1]);
+    return this.#raw("rem", a, b);
   }
 
   /**
@@ -329,15 +375,6 @@ export class ExprPool {
   within(e: Expr, low: Expr, high: Expr): Expr {
     return this.and(this.not(this.lt(e, low)), this.lt(e, high));
   }
-}
-
-const isUnknown = (e: Expr): boolean =>
-  e.type === "i32" && e.min <= INT.i32[0] && e.max >= INT.i32[1];
-/** Operators whose given range holds whatever their operands are. */
-const isBounded = (op: ExprBinary): boolean => op === "rem" || op === "max" || op === "min";
-
-function scaleRange(e: Expr, c: number): readonly [number, number] {
-  return c >= 0 ? [e.min * c, e.max * c] : [e.max * c, e.min * c];
 }
 
 /** Row-major flat index of `indices` in `shape`. */
