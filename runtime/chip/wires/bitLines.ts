@@ -4,9 +4,9 @@
  * solve per bit line, all of them at once row by row, so that memory is read in order.
  * S is symmetric positive definite wherever a bit line has a terminal and slopes are not negative.
  *
- * Three passes over memory per iteration: the product; the updates fused with the forward sweep
- * of the preconditioner (whose weighted square is already r . z); the backward sweep fused with
- * the new direction.
+ * Two passes over memory per iteration: the residual's update with the forward sweep of the
+ * preconditioner, whose weighted square is already r . z; the backward sweep with the new
+ * direction and, some rows behind it, the product.
  */
 
 import type { Line } from "./line.ts";
@@ -17,6 +17,8 @@ import type { WordLines } from "./wordLines.ts";
 export interface BitSystem {
   readonly nodes: number;
   readonly cols: number;
+  /** Rows that hang on each node of a bit line. */
+  readonly rowsPerNode: number;
   /** Wire, first and last conductance of a bit line, scaled like the word lines. */
   readonly wire: number;
   readonly first: number;
@@ -27,7 +29,10 @@ export interface BitSystem {
 }
 
 /** Factors the preconditioner of bit lines that are no ideal ground themselves. */
-export function bitSystemOf(bit: Line, scale: number, cols: number, words: WordLines): BitSystem {
+export function bitSystemOf(
+  bit: Line, scale: number, size: { rows: number; cols: number }, words: WordLines,
+): BitSystem {
+  const { rows, cols } = size;
   const nodes = bit.kind === "chain" ? bit.length : 1;
   const wire = bit.segment * scale;
   const first = bit.first * scale;
@@ -43,7 +48,7 @@ export function bitSystemOf(bit: Line, scale: number, cols: number, words: WordL
       behind[j] = wire * here * inv;
     }
   }
-  return { nodes, cols, wire, first, last, words, inverse };
+  return { nodes, cols, rowsPerNode: rows / nodes, wire, first, last, words, inverse };
 }
 
 /**
@@ -59,69 +64,129 @@ export function conjugateGradients(
   system: BitSystem, rhs: Float64Array, x: Float64Array,
   limit: Float64Array, most: number,
 ): StepResult {
-  const { nodes, cols, wire, inverse } = system;
-  const size = nodes * cols;
-  const p = new Float64Array(size);
-  const q = new Float64Array(size);
-  const row = new Float64Array(cols);
-  const sums = new Float64Array(cols);
+  const size = system.nodes * system.cols;
+  const work: Work = {
+    x, r: rhs, p: new Float64Array(size), q: new Float64Array(size),
+    row: new Float64Array(system.cols), sums: new Float64Array(system.cols),
+  };
   x.fill(0);
   let gain = 0;
-  let previous = 0;
+  let previous = Infinity;
   for (let iteration = 0; ; iteration++) {
-    // Updates and forward sweep; q becomes the half-solved residual y.
-    let weighted = 0;
-    row.fill(0);
-    sums.fill(0);
-    for (let b = 0, c = 0; b < nodes; b++) {
-      for (let j = 0; j < cols; j++, c++) {
-        const r = rhs[c]! - gain * q[c]!;
-        x[c]! += gain * p[c]!;
-        rhs[c] = r;
-        sums[j]! += Math.abs(r);
-        const y = r + row[j]!;
-        const half = y * inverse[c]!;
-        q[c] = y;
-        row[j] = wire * half;
-        weighted += y * half;
-      }
+    const weighted = updateAndSweepDown(system, work, gain);
+    const converged = work.sums.every((sum, j) => sum <= limit[j]!);
+    if (converged || iteration === most || !(weighted > 0)) {
+      for (let c = 0; c < size; c++) x[c]! += gain * work.p[c]!;
+      return { iterations: iteration, converged };
     }
-    let converged = true;
-    for (let j = 0; j < cols; j++) if (!(sums[j]! <= limit[j]!)) converged = false;
-    if (converged || !(weighted > 0)) return { iterations: iteration, converged };
-    if (iteration === most) return { iterations: iteration, converged: false };
-    const carry = iteration === 0 ? 0 : weighted / previous;
+    gain = weighted / sweepUpAndApply(system, work, gain, weighted / previous);
     previous = weighted;
-    // Backward sweep and new direction.
-    row.fill(0);
-    for (let b = nodes - 1; b >= 0; b--) {
-      for (let j = 0, c = b * cols; j < cols; j++, c++) {
-        const z = (q[c]! + row[j]!) * inverse[c]!;
-        row[j] = wire * z;
-        p[c] = z + carry * p[c]!;
-      }
-    }
-    gain = weighted / addOperator(system, p, q);
   }
 }
 
-/** q = S p; returns p . S p. */
-function addOperator(system: BitSystem, p: Float64Array, q: Float64Array): number {
-  const { nodes, cols, wire, first, last, words } = system;
+// The passes wait for memory more than they compute, so each does what it can with a value while
+// it has it.
+
+interface Work {
+  readonly x: Float64Array;
+  readonly r: Float64Array;
+  readonly p: Float64Array;
+  readonly q: Float64Array;
+  /** What one row of nodes hands to the next in a sweep. */
+  readonly row: Float64Array;
+  /** Per column: sum of absolute residuals. */
+  readonly sums: Float64Array;
+}
+
+/**
+ * r -= gain q, and the forward sweep of the preconditioner on r, left in q. Returns r . z, which is
+ * the half-solved residual's weighted square.
+ */
+function updateAndSweepDown(system: BitSystem, work: Work, gain: number): number {
+  const { nodes, cols, wire, inverse } = system;
+  const { r, q, row, sums } = work;
+  let weighted = 0;
+  row.fill(0);
+  sums.fill(0);
+  for (let b = 0; b < nodes; b++) {
+    const base = b * cols;
+    for (let j = 0; j < cols; j++) {
+      const c = base + j;
+      const residual = r[c]! - gain * q[c]!;
+      r[c] = residual;
+      sums[j]! += Math.abs(residual);
+      const y = residual + row[j]!;
+      const half = y * inverse[c]!;
+      q[c] = y;
+      row[j] = wire * half;
+      weighted += y * half;
+    }
+  }
+  return weighted;
+}
+
+/** Rows of nodes between which the sweep up and the product take turns, while they are in cache. */
+const blockRows = 8;
+
+/**
+ * x += gain p; the backward sweep of the preconditioner from q; p = z + carry p; q = S p.
+ * Returns p . S p. The product follows the sweep one block behind, for it needs the row above.
+ */
+function sweepUpAndApply(system: BitSystem, work: Work, gain: number, carry: number): number {
+  const { nodes } = system;
+  work.row.fill(0);
   let dot = 0;
-  for (let b = 0, c = 0; b < nodes; b++) {
+  let swept = nodes;
+  let applied = nodes;
+  while (applied > 0) {
+    const from = Math.max(0, swept - blockRows);
+    if (swept > 0) sweepUp(system, work, from, swept, gain, carry);
+    swept = from;
+    const ready = swept === 0 ? 0 : swept + 1;
+    dot += applyOperator(system, work, ready, applied);
+    applied = ready;
+  }
+  return dot;
+}
+
+function sweepUp(
+  system: BitSystem, work: Work, from: number, to: number, gain: number, carry: number,
+): void {
+  const { cols, wire, inverse } = system;
+  const { x, p, q, row } = work;
+  for (let b = to - 1; b >= from; b--) {
+    const base = b * cols;
+    for (let j = 0; j < cols; j++) {
+      const c = base + j;
+      const z = (q[c]! + row[j]!) * inverse[c]!;
+      const before = p[c]!;
+      row[j] = wire * z;
+      x[c]! += gain * before;
+      p[c] = z + carry * before;
+    }
+  }
+}
+
+/** Rows `from .. to-1` of q = S p; returns their part of p . S p. */
+function applyOperator(system: BitSystem, work: Work, from: number, to: number): number {
+  const { nodes, cols, wire, first, last, words } = system;
+  const { p, q } = work;
+  let dot = 0;
+  for (let b = from; b < to; b++) {
     const up = b > 0 ? wire : 0;
     const down = b < nodes - 1 ? wire : 0;
     // Where there is no neighbour the node itself stands in, with a factor of 0.
     const above = b > 0 ? -cols : 0;
     const below = b < nodes - 1 ? cols : 0;
     const ground = (b === 0 ? first : 0) + (b === nodes - 1 ? last : 0);
-    for (let j = 0; j < cols; j++, c++) {
+    const base = b * cols;
+    for (let j = 0; j < cols; j++) {
+      const c = base + j;
       const here = p[c]!;
       const flow = up * (here - p[c + above]!) + down * (here - p[c + below]!) + ground * here;
       q[c] = flow;
       dot += here * flow;
     }
   }
-  return dot + words.addProduct(p, q);
+  return dot + words.addProduct(p, q, from * system.rowsPerNode, to * system.rowsPerNode);
 }

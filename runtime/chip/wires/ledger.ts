@@ -3,6 +3,7 @@
  * is from Kirchhoff's current law, for the whole array and for each column by itself.
  */
 
+import type { Tally } from "./balance.ts";
 import { balance, bitStrands, supplyStrands } from "./balance.ts";
 import type { Geometry } from "./problem.ts";
 
@@ -23,11 +24,6 @@ export class Ledger {
   readonly #geometry: Geometry;
   readonly #volt: Float64Array;
   readonly #bitAmpere: Float64Array;
-  /** What rounding of the drops does to the current of each cell, and of each bit-line node. */
-  readonly #cellRounding: Float64Array;
-  readonly #bitRounding: Float64Array;
-  readonly #through: Float64Array;
-  readonly #rounding: Float64Array;
   #unbalanced = Infinity;
   #roundingNorm = 0;
   #throughNorm = 0;
@@ -47,87 +43,76 @@ export class Ledger {
     this.columnUnbalanced = new Float64Array(circuit.cols);
     this.columnRounding = new Float64Array(circuit.cols);
     this.columnAmpere = new Float64Array(circuit.cols);
-    this.#through = new Float64Array(cells);
-    this.#rounding = new Float64Array(cells);
-    this.#cellRounding = new Float64Array(cells);
     this.#bitAmpere = rowsPerNode === 1 ? this.cellAmpere : new Float64Array(nodes);
-    this.#bitRounding = rowsPerNode === 1 ? this.#cellRounding : new Float64Array(nodes);
   }
 
   /** Recomputes cells and balance from the drops. */
   weigh(current: (volt: Float64Array, out: Float64Array) => void): void {
+    this.columnRounding.fill(0);
+    const cellRounding = this.#weighCells();
+    current(this.cellVolt, this.cellAmpere);
+    this.#sumCells();
+    const tally: Tally = {
+      unbalanced: 0, through: 0, rounding: cellRounding,
+      lineUnbalanced: new Float64Array(Math.max(this.#volt.length, this.columnAmpere.length)),
+      lineRounding: new Float64Array(Math.max(this.#volt.length, this.columnAmpere.length)),
+    };
+    const { supplyDrop, cellAmpere, supplyImbalance, bitDrop, bitImbalance } = this;
+    balance(supplyStrands(this.#geometry), supplyDrop, cellAmpere, supplyImbalance, tally);
+    balance(bitStrands(this.#geometry), bitDrop, this.#bitAmpere, bitImbalance, tally);
+    for (let j = 0; j < this.columnUnbalanced.length; j++) {
+      this.columnUnbalanced[j] = tally.lineUnbalanced[j]!;
+      this.columnRounding[j]! += tally.lineRounding[j]!;
+    }
+    this.#unbalanced = Math.sqrt(tally.unbalanced);
+    this.#throughNorm = Math.sqrt(tally.through);
+    this.#roundingNorm = Math.sqrt(tally.rounding);
+    this.residual = tally.unbalanced === 0 ? 0 : this.#unbalanced / this.#throughNorm;
+  }
+
+  /**
+   * Voltages across the cells. What rounding of the drops does to the cells' currents is added to
+   * each column; returned is the sum of its squares.
+   */
+  #weighCells(): number {
     const { circuit, rowsPerNode } = this.#geometry;
     const { rows, cols, conductance } = circuit;
-    const { cellVolt, cellAmpere, supplyDrop, bitDrop, columnAmpere } = this;
-    const cellRounding = this.#cellRounding;
+    const { cellVolt, supplyDrop, bitDrop, columnRounding } = this;
+    let squares = 0;
     for (let i = 0, c = 0; i < rows; i++) {
       const v = this.#volt[i]!;
       const above = Math.floor(i / rowsPerNode) * cols;
       for (let j = 0; j < cols; j++, c++) {
         const u = supplyDrop[c]!;
         const b = bitDrop[above + j]!;
-        cellVolt[c] = v - u - b;
-        const size = Math.abs(v) + Math.abs(u) + Math.abs(b);
-        // A shorted cell has the current that its row delivers, whatever its voltage rounds to.
         const g = conductance[c]!;
-        cellRounding[c] = g < Infinity ? Number.EPSILON * g * size : 0;
+        cellVolt[c] = v - u - b;
+        // A shorted cell has the current that its row delivers, whatever its voltage rounds to.
+        if (g === Infinity) continue;
+        const rounding = Number.EPSILON * g * (Math.abs(v) + Math.abs(u) + Math.abs(b));
+        columnRounding[j]! += rounding;
+        squares += rounding * rounding;
       }
     }
-    current(cellVolt, cellAmpere);
-    columnAmpere.fill(0);
-    const bitAmpere = this.#bitAmpere;
-    const bitRounding = this.#bitRounding;
-    if (rowsPerNode > 1) {
-      bitAmpere.fill(0);
-      bitRounding.fill(0);
-    }
-    for (let i = 0, c = 0; i < rows; i++) {
-      const above = Math.floor(i / rowsPerNode) * cols;
-      for (let j = 0; j < cols; j++, c++) {
-        columnAmpere[j]! += Math.abs(cellAmpere[c]!);
-        if (rowsPerNode === 1) continue;
-        bitAmpere[above + j]! += cellAmpere[c]!;
-        bitRounding[above + j]! += cellRounding[c]!;
-      }
-    }
-    this.#balance();
+    return squares;
   }
 
-  #balance(): void {
-    const { cols } = this.#geometry.circuit;
-    const { columnUnbalanced, columnRounding, supplyImbalance, bitImbalance } = this;
-    const through = this.#through;
-    const rounding = this.#rounding;
-    let square = 0, throughSquare = 0, roundingSquare = 0;
-    rounding.set(this.#cellRounding);
-    balance(
-      supplyStrands(this.#geometry), this.supplyDrop, this.cellAmpere,
-      { imbalance: supplyImbalance, through, rounding },
-    );
-    for (let c = 0; c < supplyImbalance.length; c++) {
-      square += supplyImbalance[c]! ** 2;
-      throughSquare += through[c]! ** 2;
-      roundingSquare += rounding[c]! ** 2;
+  /** Currents of the cells, summed over each column and over each node of a bit line. */
+  #sumCells(): void {
+    const { circuit, rowsPerNode } = this.#geometry;
+    const { rows, cols } = circuit;
+    const { cellAmpere, columnAmpere } = this;
+    columnAmpere.fill(0);
+    for (let i = 0, c = 0; i < rows; i++) {
+      for (let j = 0; j < cols; j++, c++) columnAmpere[j]! += Math.abs(cellAmpere[c]!);
     }
-    rounding.set(this.#bitRounding);
-    balance(
-      bitStrands(this.#geometry), this.bitDrop, this.#bitAmpere,
-      { imbalance: bitImbalance, through, rounding },
-    );
-    columnUnbalanced.fill(0);
-    columnRounding.fill(0);
-    for (let at = 0, j = 0; at < bitImbalance.length; at++) {
-      square += bitImbalance[at]! ** 2;
-      throughSquare += through[at]! ** 2;
-      roundingSquare += rounding[at]! ** 2;
-      columnUnbalanced[j]! += Math.abs(bitImbalance[at]!);
-      columnRounding[j]! += rounding[at]!;
-      if (++j === cols) j = 0;
+    if (rowsPerNode === 1) return;
+    const bitAmpere = this.#bitAmpere;
+    bitAmpere.fill(0);
+    for (let i = 0, c = 0; i < rows; i++) {
+      const above = Math.floor(i / rowsPerNode) * cols;
+      for (let j = 0; j < cols; j++, c++) bitAmpere[above + j]! += cellAmpere[c]!;
     }
-    this.#unbalanced = Math.sqrt(square);
-    this.#throughNorm = Math.sqrt(throughSquare);
-    this.#roundingNorm = Math.sqrt(roundingSquare);
-    this.residual = square === 0 ? 0 : this.#unbalanced / this.#throughNorm;
   }
 
   /** The largest imbalance in units of what is allowed; at most 1 means settled. */

@@ -34,7 +34,7 @@ export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
   const nodeOffset = Int32Array.from({ length: rows }, (_, i) =>
     bit.kind === "chain" ? Math.floor(i / rowsPerNode) * cols : 0);
   const words = wordLinesOf(supply, scale, { rows, cols, nodeOffset, slope: scaled });
-  const system = bit.kind === "ideal" ? undefined : bitSystemOf(bit, scale, cols, words);
+  const system = bit.kind === "ideal" ? undefined : bitSystemOf(bit, scale, circuit, words);
   const size = nodes * cols;
   const drives = new Float64Array(rows * cols);
 
@@ -51,21 +51,13 @@ export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
         const rhs = new Float64Array(size);
         const x = new Float64Array(size);
         words.addInput(volt, rhs);
-        const limit = new Float64Array(cols);
-        for (let at = 0, j = 0; at < size; at++) {
-          limit[j]! += tolerance * Math.abs(rhs[at]!);
-          if (++j === cols) j = 0;
-        }
-        const least = 1e-3 * limit.reduce((a, b) => Math.max(a, b), 0);
-        for (let j = 0; j < cols; j++) limit[j] = Math.max(limit[j]!, least);
+        const received = columnSizes(rhs, cols);
+        const least = 1e-3 * received.reduce((a, b) => Math.max(a, b), 0);
+        const limit = received.map((ampere) => tolerance * Math.max(ampere, least));
         result = conjugateGradients(system, rhs, x, limit, most);
         expand(x, bitDrop);
       }
-      for (let i = 0, c = 0; i < rows; i++) {
-        const v = volt[i]!;
-        const above = Math.floor(i / rowsPerNode) * cols;
-        for (let j = 0; j < cols; j++, c++) drives[c] = scaled[c]! * (v - bitDrop[above + j]!);
-      }
+      driveRows(geometry, scaled, volt, bitDrop, drives);
       words.solve(drives, supplyDrop);
       return result;
     },
@@ -95,4 +87,30 @@ export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
       return result;
     },
   };
+}
+
+/** Sums of absolute values over each column of `[node][col]`. */
+function columnSizes(values: Float64Array, cols: number): Float64Array {
+  const out = new Float64Array(cols);
+  for (let base = 0; base < values.length; base += cols) {
+    for (let j = 0; j < cols; j++) out[j]! += Math.abs(values[base + j]!);
+  }
+  return out;
+}
+
+/** drives = D (v - b): what the row nodes would lose to the cells if the rows were ideal. */
+function driveRows(
+  geometry: Geometry, slope: Float64Array, volt: Float64Array, bitDrop: Float64Array,
+  drives: Float64Array,
+): void {
+  const { circuit, rowsPerNode } = geometry;
+  const { rows, cols } = circuit;
+  for (let i = 0; i < rows; i++) {
+    const v = volt[i]!;
+    const base = i * cols;
+    const above = Math.floor(i / rowsPerNode) * cols;
+    for (let j = 0; j < cols; j++) {
+      drives[base + j] = slope[base + j]! * (v - bitDrop[above + j]!);
+    }
+  }
 }

@@ -66,15 +66,18 @@ function settle(
     iterations += first.iterations;
     if (cells.linear && !first.converged) return undefined;
   }
-  const slope = new Float64Array(rows * cols);
-  const supplyStep = new Float64Array(rows * cols);
-  const bitStep = new Float64Array(bit.length * cols);
+  let steps: Record<"slope" | "supply" | "bit", Float64Array> | undefined;
   state.weigh(cells.current);
   for (;;) {
     const worst = state.judge(tolerance);
     if (worst <= 1) break;
     if (newtonSteps === mostSteps) throw notSettled(state.residual, mostSteps);
     newtonSteps++;
+    const { slope, supply, bit: bitStep } = steps ??= {
+      slope: new Float64Array(rows * cols),
+      supply: new Float64Array(rows * cols),
+      bit: new Float64Array(bit.length * cols),
+    };
     if (step === undefined || !cells.linear) {
       cells.slope(state.cellVolt, slope);
       floorSlopes(slope, circuit.conductance);
@@ -85,11 +88,11 @@ function settle(
     const limit = state.columnAmpere.map((ampere, j) =>
       Math.max(effort * state.columnUnbalanced[j]!, 0.25 * tolerance * ampere));
     const result = step.correct(
-      state.supplyImbalance, state.bitImbalance, limit, limits.iterations, supplyStep, bitStep,
+      state.supplyImbalance, state.bitImbalance, limit, limits.iterations, supply, bitStep,
     );
     iterations += result.iterations;
     if (cells.linear && !result.converged) return undefined;
-    if (!state.advance(supplyStep, bitStep, cells.current)) {
+    if (!state.advance(supply, bitStep, cells.current)) {
       if (cells.linear) return undefined;
       throw notSettled(state.residual, newtonSteps);
     }

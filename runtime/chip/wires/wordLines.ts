@@ -16,8 +16,8 @@ import type { Line } from "./line.ts";
 export interface WordLines {
   /** out += diagonal of K. */
   addDiagonal(out: Float64Array): void;
-  /** out += K p; returns p . K p. */
-  addProduct(p: Float64Array, out: Float64Array): number;
+  /** out += K p for the part of K that rows `from .. to-1` make; returns their p . K p. */
+  addProduct(p: Float64Array, out: Float64Array, from: number, to: number): number;
   /** out += K v for one voltage per row: what the bit lines receive while they are held at 0 V. */
   addInput(volt: Float64Array, out: Float64Array): void;
   /** out = (L + D)^-1 f. */
@@ -83,10 +83,10 @@ function chainWordLines(line: Line, scale: number, cells: Cells): WordLines {
   }
 
   /** Four rows at once: the recurrences of one row would wait for their own last result. */
-  function addProduct(p: Float64Array, out: Float64Array): number {
+  function addProduct(p: Float64Array, out: Float64Array, from: number, to: number): number {
     let dot = 0;
-    let i = 0;
-    for (; i + 3 < rows; i += 4) {
+    let i = from;
+    for (; i + 3 < to; i += 4) {
       const r0 = i * cols, r1 = r0 + cols, r2 = r1 + cols, r3 = r2 + cols;
       const n0 = nodeOffset[i]!, n1 = nodeOffset[i + 1]!;
       const n2 = nodeOffset[i + 2]!, n3 = nodeOffset[i + 3]!;
@@ -117,7 +117,7 @@ function chainWordLines(line: Line, scale: number, cells: Cells): WordLines {
         dot += p0 * k0 + p1 * k1 + (p2 * k2 + p3 * k3);
       }
     }
-    for (; i < rows; i++) {
+    for (; i < to; i++) {
       const r = i * cols, n = nodeOffset[i]!;
       let y = 0, m = 0, u = 0;
       for (let j = 0; j < cols; j++) {
@@ -189,9 +189,9 @@ function nodeWordLines(line: Line, scale: number, cells: Cells): WordLines {
         }
       }
     },
-    addProduct(p, out) {
+    addProduct(p, out, from, to) {
       let dot = 0;
-      for (let i = 0; i < rows; i++) {
+      for (let i = from; i < to; i++) {
         const r = i * cols, n = nodeOffset[i]!;
         let current = 0;
         for (let j = 0; j < cols; j++) current += slope[r + j]! * p[n + j]!;
@@ -230,9 +230,9 @@ function idealWordLines(_line: Line, _scale: number, cells: Cells): WordLines {
         for (let j = 0; j < cols; j++, c++) out[nodeOffset[i]! + j]! += slope[c]!;
       }
     },
-    addProduct(p, out) {
+    addProduct(p, out, from, to) {
       let dot = 0;
-      for (let i = 0, c = 0; i < rows; i++) {
+      for (let i = from, c = from * cols; i < to; i++) {
         for (let n = nodeOffset[i]!, end = n + cols; n < end; n++, c++) {
           const k = slope[c]! * p[n]!;
           out[n]! += k;
