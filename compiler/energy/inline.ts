@@ -1,0 +1,56 @@
+/**
+ * Copies a graph into a builder: how an energy, which is data, becomes part of the graphs that are
+ * derived from it. Sharing and dead branches are the builder's and `pruned`'s business.
+ */
+import { InternalError } from "../errors.ts";
+import { bindDim, type Dim } from "../graph/dim.ts";
+import type { Builder } from "../graph/builder.ts";
+import type { Graph, Node, PrimAttrs, PrimName, Value } from "../graph/graph.ts";
+import { ancestors } from "../passes/gradient.ts";
+
+export type Values = ReadonlyMap<string, Value>;
+type Renaming = Readonly<Record<string, Dim>>;
+
+/**
+ * The graph's outputs by name, computed in `b` from the values given for its inputs by name;
+ * `sizes` replaces symbolic sizes, `only` picks outputs.
+ * @throws InternalError when an input has no value.
+ */
+export function inlineGraph(
+  b: Builder, graph: Graph, inputs: Values, sizes: Renaming = {}, only?: ReadonlySet<string>,
+): Map<string, Value> {
+  const outputs = graph.outputs.filter(({ name }) => !only || only.has(name));
+  const copies = new Map<Value, Value>();
+  for (const input of graph.inputs) copies.set(input, valueOf(inputs, input.name));
+  const copyOf = (v: Value): Value => copies.get(v) as Value;
+  for (const node of ancestors(outputs.map(({ value }) => value))) {
+    const copy = b.from([...b.origin, ...node.origin], () =>
+      b.add(node.op, node.inputs.map(copyOf), renamed(node, sizes)));
+    copies.set(node.outputs[0] as Value, copy);
+  }
+  return new Map(outputs.map(({ name, value }) => [name, copyOf(value)]));
+}
+
+const isDim = (v: unknown): v is Dim => typeof v === "object" && v !== null && "terms" in v;
+
+function renamed(node: Node, sizes: Renaming): PrimAttrs[PrimName] {
+  const attrs = Object.entries(node.attrs).map(([key, v]) => [key,
+    isDim(v) ? bindDim(v, sizes)
+      : Array.isArray(v) ? v.map((d: unknown) => (isDim(d) ? bindDim(d, sizes) : d)) : v]);
+  return Object.fromEntries(attrs) as PrimAttrs[PrimName];
+}
+
+/** The value of that name. @throws InternalError when there is none. */
+export function valueOf(values: Values, name: string): Value {
+  const value = values.get(name);
+  if (value) return value;
+  throw new InternalError(`no value named ${name} among ${[...values.keys()].join(", ")}`);
+}
+
+/** The graph without the nodes that no output needs; the inputs stay, used or not. */
+export const pruned = (graph: Graph): Graph =>
+  ({ ...graph, nodes: ancestors(graph.outputs.map(({ value }) => value)) });
+
+/** Finishes `b` with these outputs, keeping only what they need. */
+export const finish = (b: Builder, outputs: Iterable<readonly [string, Value]>): Graph =>
+  pruned(b.finish([...outputs].map(([name, value]) => ({ name, value }))));

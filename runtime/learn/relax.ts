@@ -1,0 +1,89 @@
+/**
+ * Relaxation: a sweep graph run again and again on two sets of tensors, either a fixed number of
+ * times or until no unit moves by more than a tolerance, with a cap. The residual is computed with
+ * the last sweep in the one case and every few sweeps in the other; nothing else is read back.
+ */
+import { UserError } from "../../compiler/errors.ts";
+import { withResidual, residualName } from "../../compiler/energy/sweep.ts";
+import type { Graph } from "../../compiler/graph/graph.ts";
+import { releaseAll, type Engine, type Held, type HeldMap, type Prepared } from "./engine.ts";
+
+export interface RelaxOptions {
+  /** Number of sweeps, or the cap where there is a tolerance. */
+  readonly sweeps: number;
+  /** Largest change of a unit in a sweep at which the relaxation is over. */
+  readonly tolerance?: number | undefined;
+  /**
+   * A residual below this that no longer falls between two looks is rounding, and ends the
+   * relaxation as well. Only with a tolerance.
+   */
+  readonly rounding?: number | undefined;
+  /** Sweeps between two looks at the residual. */
+  readonly checkEvery?: number | undefined;
+}
+
+export interface Relaxed {
+  /** The states that moved; they belong to the caller. */
+  readonly states: Map<string, Held>;
+  readonly sweeps: number;
+  /** Largest change of any unit in the last sweep. */
+  readonly residual: number;
+}
+
+/** A sweep made ready, without and with its residual. */
+export interface Sweep {
+  readonly plain: Prepared;
+  readonly checked: Prepared;
+  readonly place: string;
+}
+
+export async function prepareSweep(engine: Engine, graph: Graph, place: string): Promise<Sweep> {
+  return {
+    plain: await engine.prepare(graph),
+    checked: await engine.prepare(withResidual(graph)), place,
+  };
+}
+
+/**
+ * @param inputs everything that the sweep reads, initial states included; none is changed
+ * @throws UserError when the relaxation diverges.
+ */
+export async function relax(
+  engine: Engine, sweep: Sweep, inputs: HeldMap, options: RelaxOptions,
+): Promise<Relaxed> {
+  const { sweeps, tolerance, checkEvery = 8, rounding = 0 } = options;
+  const isDue = (t: number): boolean => t === sweeps ||
+    (tolerance !== undefined && t % checkEvery === 0);
+  let now = new Map<string, Held>();
+  let spare = new Map<string, Held>();
+  let residual = Infinity;
+  let done = 0;
+  while (done < sweeps) {
+    done++;
+    const looks = isDue(done);
+    const outputs = await (looks ? sweep.checked : sweep.plain)
+      .run(new Map([...inputs, ...now]), spare);
+    let stalls = false;
+    if (looks) {
+      const change = outputs.get(residualName) as Held;
+      const before = residual;
+      residual = Math.abs(Number((await engine.read(change)).data[0]));
+      stalls = residual <= rounding && residual >= before;
+      engine.release(change);
+      outputs.delete(residualName);
+      if (!Number.isFinite(residual)) throw diverged(sweep.place, done);
+    }
+    spare = now;
+    now = outputs;
+    if (looks && tolerance !== undefined && (residual <= tolerance || stalls)) break;
+  }
+  releaseAll(engine, spare.values());
+  return { states: now, sweeps: done, residual };
+}
+
+const diverged = (place: string, sweeps: number): UserError => new UserError(
+  `The relaxation diverged: after ${sweeps} sweeps the states are no numbers`, {
+    place,
+    remedy: "use asynchronous updates, a smaller beta, smaller initial weights or a lower " +
+      "learning rate",
+  });
