@@ -54,7 +54,8 @@ const mulKeys = (a: string, b: string): string =>
   a === "" ? b : b === "" ? a : [...a.split("*"), ...b.split("*")].sort().join("*");
 
 export function mulDims(a: Dim, b: Dim): Dim {
-  if (typeof a === "number" && typeof b === "number") return a * b;
+  // + 0 turns -0 into 0: a size has one zero.
+  if (typeof a === "number" && typeof b === "number") return a * b + 0;
   const product = new Map<string, number>();
   for (const [ka, ca] of termsOf(a)) {
     for (const [kb, cb] of termsOf(b)) {
@@ -68,7 +69,7 @@ export function mulDims(a: Dim, b: Dim): Dim {
 /** a / b when b is one monomial that divides every term of a; undefined otherwise. */
 export function divDimsExact(a: Dim, b: Dim): Dim | undefined {
   if (typeof a === "number" && typeof b === "number") {
-    return b !== 0 && a % b === 0 ? a / b : undefined;
+    return b !== 0 && a % b === 0 ? a / b + 0 : undefined;
   }
   if (dimsEqual(a, b)) return 1;
   const divisor = [...termsOf(b)];

@@ -304,7 +304,7 @@ export const pad: Primitive<"pad"> = {
   gradient(b, node, d) {
     const { low, high, interior } = node.attrs;
     // Undo the padding first (crop or grow), then keep every (interior + 1)-th element.
-    const cropped = b.pad(d, low.map((n) => -n), high.map((n) => -n), 0);
+    const cropped = b.pad(d, low.map((n) => 0 - n), high.map((n) => 0 - n), 0);
     const shape = inputShape(node);
     return [b.slice(cropped, shape.map(() => 0), shape, interior.map((n) => n + 1))];
   },
