@@ -18,3 +18,15 @@ export function difference(actual: Tensor, expected: Tensor): number {
   }
   return worst / scale;
 }
+
+/** Largest difference over the largest magnitude of what is expected. */
+export function relativeToLargest(actual: Tensor, expected: Tensor): number {
+  let [worst, scale] = [0, 0];
+  for (let i = 0; i < sizeOf(expected.shape); i++) {
+    const [a, e] = [elementAt(actual, i), elementAt(expected, i)];
+    if (Number.isNaN(a - e)) return Infinity;
+    worst = Math.max(worst, Math.abs(a - e));
+    scale = Math.max(scale, Math.abs(e));
+  }
+  return worst / scale;
+}

@@ -30,7 +30,8 @@ export class Random {
   }
   shape(maxRank: number, maxSize = 4): number[] {
     return Array.from({ length: this.int(0, maxRank) }, () =>
-      this.next() < 0.05 ? 0 : this.int(1, maxSize));
+      this.next() < 0.05 ? 0 : this.int(1, maxSize),
+    );
   }
   tensor(shape: readonly number[], low = -1, high = 1): Tensor {
     const draw = (): number => low + (high - low) * this.next();
@@ -109,20 +110,34 @@ const steps: Record<string, Step> = {
   },
   flip: (b, r, pool) => {
     const x = r.pick(pool);
-    return b.flip(x, shape(x).map((_, i) => i).filter(() => r.next() < 0.5));
+    return b.flip(
+      x,
+      shape(x)
+        .map((_, i) => i)
+        .filter(() => r.next() < 0.5),
+    );
   },
   pad: (b, r, pool) => {
     const x = r.pick(pool);
     const low = shape(x).map((d) => r.int(d > 1 ? -1 : 0, 2));
     const high = shape(x).map(() => r.int(0, 2));
-    return b.pad(x, low, high, 0.25, shape(x).map(() => (r.next() < 0.2 ? 1 : 0)));
+    return b.pad(
+      x,
+      low,
+      high,
+      0.25,
+      shape(x).map(() => (r.next() < 0.2 ? 1 : 0)),
+    );
   },
   concat: (b, r, pool) => {
     const x = r.pick(pool);
     if (shape(x).length === 0) return undefined;
     const axis = r.int(0, shape(x).length - 1);
-    const fits = pool.filter((v) => shape(v).length === shape(x).length &&
-      shape(v).every((d, i) => i === axis || d === shape(x)[i]));
+    const fits = pool.filter(
+      (v) =>
+        shape(v).length === shape(x).length &&
+        shape(v).every((d, i) => i === axis || d === shape(x)[i]),
+    );
     return b.concat([x, r.pick(fits), r.pick(fits)], axis);
   },
   window: (b, r, pool) => {
@@ -146,7 +161,9 @@ const steps: Record<string, Step> = {
   },
   reduce: (b, r, pool) => {
     const x = r.pick(pool);
-    const axes = shape(x).map((_, i) => i).filter(() => r.next() < 0.5);
+    const axes = shape(x)
+      .map((_, i) => i)
+      .filter(() => r.next() < 0.5);
     const kind = r.pick(["sum", "max", "min", "prod"] as const);
     if (sizeOf(shape(x)) === 0 && kind !== "sum") return undefined;
     return b.reduce(kind, x, axes, r.next() < 0.5);
@@ -185,11 +202,14 @@ const steps: Record<string, Step> = {
   conv: (b, r, pool) => {
     const x = r.pick(pool.filter((v) => shape(v).length === 4 && !shape(v).includes(0)));
     if (!x) return undefined;
-    const groups = r.next() < 0.3 ? shape(x)[1] as number : 1;
+    const groups = r.next() < 0.3 ? (shape(x)[1] as number) : 1;
     const kernel = [r.int(1, 2), r.int(1, 3)];
     const attrs = {
-      strides: [r.int(1, 2), r.int(1, 2)], dilations: [1, r.int(1, 2)], groups,
-      low: [r.int(0, 1), r.int(1, 2)], high: [r.int(1, 2), r.int(2, 3)],
+      strides: [r.int(1, 2), r.int(1, 2)],
+      dilations: [1, r.int(1, 2)],
+      groups,
+      low: [r.int(0, 1), r.int(1, 2)],
+      high: [r.int(1, 2), r.int(2, 3)],
     };
     const w = r.tensor([groups * r.int(1, 2), (shape(x)[1] as number) / groups, ...kernel]);
     return b.add("conv", [x, b.constant(w, `k${r.int(0, 1e9)}`)], attrs);
