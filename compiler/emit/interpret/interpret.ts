@@ -148,8 +148,12 @@ class Printer {
   }
 }
 
-const step = (op: string, acc: string, x: string): string =>
-  op === "sum" ? `${acc} + ${x}` : op === "prod" ? `${acc} * ${x}` : `Math.${op}(${acc}, ${x})`;
+const step = (op: string, acc: string, x: string, type: ScalarType): string => {
+  if (op === "sum") return `${acc} + ${x}`;
+  if (op !== "prod") return `Math.${op}(${acc}, ${x})`;
+  // Integers wrap; their exact product would not fit float64.
+  return type === "f32" ? `${acc} * ${x}` : `Math.imul(${acc}, ${x})`;
+};
 
 type Bodies = {
   [K in KernelBody["kind"]]: (p: Printer, body: Extract<KernelBody, { kind: K }>) => void
@@ -164,7 +168,7 @@ const bodies: Bodies = {
     p.loops(axes, 0, [value, store.index, store.value], false, () => {
       p.lines.push(`let acc = ${start};`);
       p.loops(reduceAxes, axes.length, [value], false, () => {
-        p.lines.push(`acc = ${step(op, "acc", p.name(value))};`);
+        p.lines.push(`acc = ${step(op, "acc", p.name(value), value.type)};`);
       });
       p.lines.push(`acc = round(acc, "${value.type}");`);
       p.expressions([store.index, store.value], axes.length, true);
@@ -188,7 +192,7 @@ const bodies: Bodies = {
     p.loops(outer, 0, [value, store.index, store.value], false, () => {
       p.lines.push(`let acc = ${initial[op]};`);
       p.loops(axes.slice(-1), outer.length, [value, store.index], false, () => {
-        p.lines.push(`acc = round(${step(op, "acc", p.name(value))}, "${value.type}");`);
+        p.lines.push(`acc = round(${step(op, "acc", p.name(value), value.type)}, "${value.type}");`);
         p.expressions([store.index, store.value], axes.length, true);
         p.store(store);
       });

@@ -21,7 +21,7 @@ function loadCost(stride: Dim | undefined): number {
 /** Extent of an axis; what a symbol stands for is taken to be large. */
 const LARGE = 1024;
 const roughExtent = (axis: NumberedAxis): number =>
-  typeof axis.extent === "number" ? axis.extent : LARGE;
+  typeof axis.extent === "number" ? Math.max(axis.extent, 1) : LARGE;
 
 /** Share of lanes that do work on an axis of this extent. */
 const efficiency = (extent: number): number => extent / (4 * Math.ceil(extent / 4));

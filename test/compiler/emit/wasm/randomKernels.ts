@@ -7,8 +7,13 @@ import fc from "fast-check";
 import {
   evalDim, evalShape, mulDims, productOf, symbol, type Dim,
 } from "../../../../compiler/graph/dim.ts";
-import type { Expr, ExprBinary, ExprUnary, ScalarType } from "../../../../compiler/kernels/expr.ts";
-import type { Axis, BufferArgument, Kernel, KernelBody } from "../../../../compiler/kernels/kernel.ts";
+import type { Storage } from "../../../../compiler/graph/dtype.ts";
+import type {
+  Expr, ExprBinary, ExprUnary, ScalarType,
+} from "../../../../compiler/kernels/expr.ts";
+import type {
+  Axis, BufferArgument, Kernel, KernelBody,
+} from "../../../../compiler/kernels/kernel.ts";
 import { ExprPool, flatten } from "../../../../compiler/kernels/pool.ts";
 import type { KernelArray } from "./support.ts";
 
@@ -17,6 +22,7 @@ export const SYMBOLS = ["B", "N"] as const;
 
 /** Points of one kernel, so that a run takes no time. */
 const MAX_POINTS = 2000;
+const EXTENTS = [1, 2, 3, 4, 5, 7, 8, 13, 0];
 
 export interface RandomCase {
   readonly kernel: Kernel;
@@ -33,8 +39,11 @@ export class CaseBuilder {
   readonly #g: Draw;
   #axes: { extent: Dim; expr: Expr }[] = [];
 
-  constructor(g: Draw) {
+  readonly #maxPoints: number;
+
+  constructor(g: Draw, maxPoints = MAX_POINTS) {
     this.#g = g;
+    this.#maxPoints = maxPoints;
     this.sizes = [this.integer(0, 6), this.integer(1, 9)];
   }
 
@@ -52,20 +61,20 @@ export class CaseBuilder {
   }
 
   /** Up to `rank` new axes, numbered on from those there are. */
-  axes(prefix: string, rank: number, extents: readonly number[] = [1, 2, 3, 4, 5, 7, 8, 13, 0]): Axis[] {
+  axes(prefix: string, rank: number, extents: readonly number[] = EXTENTS): Axis[] {
     const count = this.integer(0, rank);
     return Array.from({ length: count }, (_, i) => this.axis(`${prefix}${i}`, extents));
   }
-  axis(name: string, extents: readonly number[]): Axis {
+  axis(name: string, extents: readonly number[] = EXTENTS): Axis {
     const kind = this.integer(0, 9);
     const drawn: Dim = kind === 0 ? symbol("B") : kind === 1 ? symbol("N")
       : kind === 2 ? mulDims(symbol("N"), 3) : this.pick(extents);
     const before = this.#axes.reduce((p, a) => p * Math.max(this.value(a.extent), 1), 1);
-    const extent = before * this.value(drawn) > MAX_POINTS ? 1 : drawn;
+    const extent = before * this.value(drawn) > this.#maxPoints ? 1 : drawn;
     this.#axes.push({ extent, expr: this.pool.axis(this.#axes.length, extent) });
     return { name, extent };
   }
-  /** Forgets which axes there are; for bodies whose expressions see different ones. */
+  /** Builds with these axes alone, for expressions that must not use the others. */
   visible<T>(axes: readonly number[], make: () => T): T {
     const all = this.#axes;
     this.#axes = axes.map((i) => all[i] as (typeof all)[number]);
@@ -74,13 +83,15 @@ export class CaseBuilder {
     return made;
   }
 
-  buffer(storage: "f32" | "i32" | "u32", access: "read" | "write", size: number, data?: KernelArray): number {
+  buffer(
+    storage: Storage, access: "read" | "write", size: number, data?: KernelArray,
+  ): number {
     this.#arguments.push({ name: `v${this.#arguments.length}`, storage, access, size });
     const made = data ?? this.#random(storage, size);
     this.#data.push(made);
     return this.#arguments.length - 1;
   }
-  #random(storage: "f32" | "i32" | "u32", size: number): KernelArray {
+  #random(storage: Storage, size: number): KernelArray {
     const seed = this.integer(1, 2 ** 31 - 1);
     let state = seed;
     const next = (): number => {
@@ -139,6 +150,12 @@ export class CaseBuilder {
     return pool.load(this.buffer(storage, "read", max + 1), index, type);
   }
 
+  /** The plainest load: a row-major array over the visible axes. */
+  array(type: Storage): Expr {
+    const { index, size } = this.output();
+    return this.pool.load(this.buffer(type, "read", size), index, type);
+  }
+
   /** A load that is only inside its buffer where the guard holds. */
   #padded(type: ScalarType): Expr {
     const { pool } = this;
@@ -158,10 +175,14 @@ export class CaseBuilder {
     return this.pool.const(type === "f32" ? this.integer(-4, 4) / 2 : this.integer(0, 3), type);
   }
 
-  /** An expression whose value is the same whatever the order and width of its evaluation. */
-  expression(type: ScalarType, depth: number): Expr {
+  /**
+   * An expression whose value is the same whatever the order and width of its evaluation; if
+   * `small`, one whose f32 values are multiples of 1/16 below 2^12, so that sums are exact.
+   */
+  expression(type: ScalarType, depth: number, small = false): Expr {
     const { pool } = this;
-    const sub = (t: ScalarType = type): Expr => this.expression(t, depth - 1);
+    const sub = (t: ScalarType = type): Expr => this.expression(t, depth - 1, small);
+    const ops = small ? smallOps : exactOps;
     if (depth <= 0) {
       const kind = this.integer(0, 5);
       if (kind === 0) return this.constant(type);
@@ -170,9 +191,9 @@ export class CaseBuilder {
       return this.load(type);
     }
     switch (this.integer(0, 6)) {
-      case 0: return pool.unary(this.pick(exactUnary[type]), sub());
+      case 0: return pool.unary(this.pick(ops.unary[type]), sub());
       case 1: case 2: {
-        const op = this.pick(exactBinary[type]);
+        const op = this.pick(ops.binary[type]);
         if (op !== "shl" && op !== "shr") return pool.binary(op, sub(), sub());
         // Shift counts are not negative.
         return pool.binary(op, sub(), pool.binary("and", sub("u32"), pool.const(63, "u32")));
@@ -205,15 +226,32 @@ export class CaseBuilder {
   }
 }
 
-const exactUnary: Record<ScalarType, readonly ExprUnary[]> = {
-  f32: ["neg", "abs", "sign", "floor", "ceil", "round", "trunc", "sqrt"],
-  i32: ["neg", "abs", "sign", "bitnot"],
-  u32: ["abs", "sign", "bitnot"],
-  bool: ["not"],
+interface Ops {
+  readonly unary: Record<ScalarType, readonly ExprUnary[]>;
+  readonly binary: Record<ScalarType, readonly ExprBinary[]>;
+}
+
+const exactOps: Ops = {
+  unary: {
+    f32: ["neg", "abs", "sign", "floor", "ceil", "round", "trunc", "sqrt"],
+    i32: ["neg", "abs", "sign", "bitnot"],
+    u32: ["abs", "sign", "bitnot"],
+    bool: ["not"],
+  },
+  binary: {
+    f32: ["add", "sub", "mul", "div", "max", "min", "rem"],
+    i32: ["add", "sub", "mul", "max", "min", "and", "or", "xor", "shl", "shr"],
+    u32: ["add", "sub", "mul", "max", "min", "and", "or", "xor", "shl", "shr"],
+    bool: ["and", "or", "eq", "lt", "le"],
+  },
 };
-const exactBinary: Record<ScalarType, readonly ExprBinary[]> = {
-  f32: ["add", "sub", "mul", "div", "max", "min", "rem"],
-  i32: ["add", "sub", "mul", "max", "min", "and", "or", "xor", "shl", "shr"],
-  u32: ["add", "sub", "mul", "max", "min", "and", "or", "xor", "shl", "shr"],
-  bool: ["and", "or", "eq", "lt", "le"],
+
+const smallOps: Ops = {
+  unary: {
+    f32: ["neg", "abs", "sign", "floor"], i32: ["neg", "abs"], u32: ["sign"], bool: ["not"],
+  },
+  binary: {
+    f32: ["add", "sub", "max", "min"], i32: ["add", "sub", "max", "min"],
+    u32: ["max", "min", "and"], bool: exactOps.binary.bool,
+  },
 };

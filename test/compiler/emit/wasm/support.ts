@@ -12,6 +12,7 @@ import { MathLibrary } from "../../../../compiler/emit/wasm/math.ts";
 import type { WasmType } from "../../../../compiler/emit/wasm/opcodes.ts";
 
 import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
+import { printKernel } from "../../../../compiler/kernels/print.ts";
 
 export const PAGE = 65536;
 export type KernelArray = Float32Array | Int32Array | Uint32Array;
@@ -171,4 +172,27 @@ export function runByOracle(
   const copies = buffers.map((data) => data.slice() as KernelArray);
   interpretKernel(kernel)(copies, sizes);
   return copies;
+}
+
+/**
+ * Checks a kernel against the oracle, bit by bit but for the payload of NaN and, if `zerosAlike`
+ * (sums that start from +0 or from their first term), the sign of zero.
+ * @returns how it was computed
+ */
+export function expectLikeOracle(
+  kernel: Kernel, buffers: readonly KernelArray[], sizes: readonly number[],
+  { parts = 1, zerosAlike = false } = {},
+): string {
+  const { strategy, buffers: got } = runAsWasm(kernel, buffers, sizes, parts);
+  runByOracle(kernel, buffers, sizes).forEach((expected, i) => {
+    const actual = got[i] as KernelArray;
+    const at = expected.findIndex((e, j) => {
+      const a = actual[j] as number;
+      return !(Object.is(a, e) || (zerosAlike && a === e));
+    });
+    if (at < 0) return;
+    throw new Error(`${printKernel(kernel)}\n${strategy}, sizes ${sizes.join()}: buffer ${i}` +
+      ` at ${at} is ${actual[at]}, expected ${expected[at]}`);
+  });
+  return strategy;
 }
