@@ -84,10 +84,10 @@ export class Session {
   }
 
   #upload(tensor: Tensor, name: string, into?: DeviceBuffer): DeviceBuffer {
-    const data = toDeviceArray(tensor, name);
+    const wide = this.device instanceof InterpreterDevice && this.device.float === "f64";
+    const data = toDeviceArray(tensor, name, wide);
     const buffer = into ?? this.device.allocate(data.length);
-    const wide = data instanceof Float64Array && !(this.device instanceof InterpreterDevice);
-    this.device.write(buffer, (wide ? Float32Array.from(data) : data) as DeviceArray);
+    this.device.write(buffer, data as DeviceArray);
     return buffer;
   }
 

@@ -4,18 +4,37 @@
  */
 import { UserError } from "../../compiler/errors.ts";
 import { dtypeFacts, storageOf, type DType } from "../../compiler/graph/dtype.ts";
-import { denseData, newData, sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
+import {
+  denseData,
+  newData,
+  sizeOf,
+  type Tensor,
+  type TensorData,
+} from "../../compiler/graph/tensor.ts";
 
 export type DeviceArray = Float32Array | Int32Array | Uint32Array;
 
-/** Elements as a device holds them. Float64 data stays wide: only the interpreter takes it so. */
-export function toDeviceArray(t: Tensor, name: string): DeviceArray | Float64Array {
+/** Largest finite float32. */
+const FLOAT32_MAX = 3.4028234663852886e38;
+
+function toFloats(data: TensorData, name: string): Float32Array {
+  if (data instanceof Float32Array) return data;
+  const bad = data.find((x) => Number.isFinite(x) && Math.abs(x) > FLOAT32_MAX);
+  if (bad !== undefined) {
+    throw new UserError(`The float64 tensor holds ${bad}, which float32 cannot`, {
+      place: name,
+      remedy: "devices compute float64 in float32: scale the values",
+    });
+  }
+  return Float32Array.from(data);
+}
+
+/** Elements as a device holds them; with `wide` (the float64 interpreter), floats as they are. */
+export function toDeviceArray(t: Tensor, name: string, wide = false): DeviceArray | Float64Array {
   const data = denseData(t);
   const storage = storageOf(t.dtype);
   if (storage === "f32") {
-    return data instanceof Float32Array || data instanceof Float64Array
-      ? data
-      : Float32Array.from(data);
+    return wide && data instanceof Float64Array ? data : toFloats(data, name);
   }
   if (dtypeFacts[t.dtype].bits === 64) {
     const [low, high] = t.dtype === "uint64" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
