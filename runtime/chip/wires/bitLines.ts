@@ -52,17 +52,25 @@ export function bitSystemOf(
 }
 
 /**
- * Solves `S x = rhs` from x = 0 until, in every column, the absolute residual summed over the
- * column is at most that column's `limit`. A residual is a current that enters the bit line
- * somewhere, and no more than all of it reaches the output: limits in proportion to each column's
- * own current bound the error of every output by its own size, however small it is.
+ * When to stop: in every column the absolute residual, summed over the column, is at most `floor`
+ * or `ofOutput` times the column's output, whichever is more. A residual is a current that enters
+ * the bit line somewhere, and no more than all of it reaches the output: a limit in proportion to
+ * the output itself bounds the relative error of every output, however small it is.
+ */
+export interface StopRule {
+  readonly floor: Float64Array;
+  readonly ofOutput: number;
+  /** Iterations at most. */
+  readonly most: number;
+}
+
+/**
+ * Solves `S x = rhs` from x = 0.
  * @param rhs overwritten with the residual
  * @param x overwritten with the solution
- * @param most iterations at most
  */
 export function conjugateGradients(
-  system: BitSystem, rhs: Float64Array, x: Float64Array,
-  limit: Float64Array, most: number,
+  system: BitSystem, rhs: Float64Array, x: Float64Array, stop: StopRule,
 ): StepResult {
   const size = system.nodes * system.cols;
   const work: Work = {
@@ -74,8 +82,8 @@ export function conjugateGradients(
   let previous = Infinity;
   for (let iteration = 0; ; iteration++) {
     const weighted = updateAndSweepDown(system, work, gain);
-    const converged = work.sums.every((sum, j) => sum <= limit[j]!);
-    if (converged || iteration === most || !(weighted > 0)) {
+    const converged = mayStop(system, work, gain, stop);
+    if (converged || iteration === stop.most || !(weighted > 0)) {
       for (let c = 0; c < size; c++) x[c]! += gain * work.p[c]!;
       return { iterations: iteration, converged };
     }
@@ -123,6 +131,19 @@ function updateAndSweepDown(system: BitSystem, work: Work, gain: number): number
     }
   }
   return weighted;
+}
+
+function mayStop(system: BitSystem, work: Work, gain: number, stop: StopRule): boolean {
+  const { nodes, cols, first, last } = system;
+  const { x, p, sums } = work;
+  const end = (nodes - 1) * cols;
+  for (let j = 0; j < cols; j++) {
+    // What p adds to x is booked later, in the sweep up.
+    const output = first * (x[j]! + gain * p[j]!) + last * (x[end + j]! + gain * p[end + j]!);
+    const limit = Math.max(stop.floor[j]!, stop.ofOutput * Math.abs(output));
+    if (!(sums[j]! <= limit)) return false;
+  }
+  return true;
 }
 
 /** Rows of nodes between which the sweep up and the product take turns, while they are in cache. */

@@ -78,6 +78,8 @@ export class Ledger {
     const { circuit, rowsPerNode } = this.#geometry;
     const { rows, cols, conductance } = circuit;
     const { cellVolt, supplyDrop, bitDrop, columnRounding } = this;
+    // Each node of a chain of n adds its roundings to those of the node before.
+    const depth = this.#geometry.supply.length;
     let squares = 0;
     for (let i = 0, c = 0; i < rows; i++) {
       const v = this.#volt[i]!;
@@ -89,7 +91,7 @@ export class Ledger {
         cellVolt[c] = v - u - b;
         // A shorted cell has the current that its row delivers, whatever its voltage rounds to.
         if (g === Infinity) continue;
-        const rounding = Number.EPSILON * g * (Math.abs(v) + Math.abs(u) + Math.abs(b));
+        const rounding = Number.EPSILON * g * (Math.abs(v) + depth * Math.abs(u) + Math.abs(b));
         columnRounding[j]! += rounding;
         squares += rounding * rounding;
       }
@@ -113,6 +115,24 @@ export class Ledger {
       const above = Math.floor(i / rowsPerNode) * cols;
       for (let j = 0; j < cols; j++, c++) bitAmpere[above + j]! += cellAmpere[c]!;
     }
+  }
+
+  /** `[col]`: the current into each sense terminal. */
+  outputs(): Float64Array {
+    const { bit, circuit } = this.#geometry;
+    const { cols } = circuit;
+    const out = new Float64Array(cols);
+    if (bit.kind === "ideal") {
+      for (let c = 0; c < this.cellAmpere.length; c++) out[c % cols]! += this.cellAmpere[c]!;
+      return out;
+    }
+    // Not the sum of the cells' currents: behind a long row they are differences of far larger
+    // voltages, and the bit line's own drop is not.
+    const end = (bit.length - 1) * cols;
+    for (let j = 0; j < cols; j++) {
+      out[j] = bit.first * this.bitDrop[j]! + bit.last * this.bitDrop[end + j]!;
+    }
+    return out;
   }
 
   /** The largest imbalance in units of what is allowed; at most 1 means settled. */

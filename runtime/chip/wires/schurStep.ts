@@ -11,14 +11,14 @@ import { wordLinesOf } from "./wordLines.ts";
 export interface SchurStep extends LinearStep {
   /**
    * The drops of the linear array under the given row voltages, from nothing.
-   * @param tolerance of each column's imbalance, relative to its current into ideal bit lines, but
-   *   to no less than a thousandth of the largest: what a column gets by sneak paths alone is not
-   *   known before
+   * @param tolerance of each column's imbalance, relative to its output
    */
   settle(
     volt: Float64Array, tolerance: number, most: number,
     supplyDrop: Float64Array, bitDrop: Float64Array,
   ): StepResult;
+  /** Current into each bit line, ampere, while all bit lines are at 0 V throughout. */
+  intoIdealBitLines(volt: Float64Array): Float64Array;
 }
 
 const direct: StepResult = { iterations: 0, converged: true };
@@ -51,15 +51,22 @@ export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
         const rhs = new Float64Array(size);
         const x = new Float64Array(size);
         words.addInput(volt, rhs);
-        const received = columnSizes(rhs, cols);
-        const least = 1e-3 * received.reduce((a, b) => Math.max(a, b), 0);
-        const limit = received.map((ampere) => tolerance * Math.max(ampere, least));
-        result = conjugateGradients(system, rhs, x, limit, most);
+        // Outputs that cancel to nothing are held to the rounding of what cancelled.
+        const floor = columnSizes(rhs, cols);
+        for (let j = 0; j < cols; j++) floor[j]! *= 0.5 * Number.EPSILON;
+        result = conjugateGradients(system, rhs, x, { floor, ofOutput: tolerance, most });
         expand(x, bitDrop);
       }
       driveRows(geometry, scaled, volt, bitDrop, drives);
       words.solve(drives, supplyDrop);
       return result;
+    },
+    intoIdealBitLines(volt) {
+      const received = new Float64Array(size);
+      words.addInput(volt, received);
+      const out = new Float64Array(cols);
+      for (let at = 0; at < size; at++) out[at % cols]! += received[at]! / scale;
+      return out;
     },
     correct(supplyImbalance, bitImbalance, limit, most, supplyDrop, bitDrop) {
       let result = direct;
@@ -74,7 +81,8 @@ export function schurStep(geometry: Geometry, slope: Float64Array): SchurStep {
           for (let j = 0; j < cols; j++, c++) rhs[start + j]! += scaled[c]! * supplyDrop[c]!;
         }
         const x = new Float64Array(size);
-        result = conjugateGradients(system, rhs, x, limit.map((l) => scale * l), most);
+        const floor = limit.map((ampere) => scale * ampere);
+        result = conjugateGradients(system, rhs, x, { floor, ofOutput: 0, most });
         expand(x, bitDrop);
       }
       for (let i = 0, c = 0; i < rows; i++) {

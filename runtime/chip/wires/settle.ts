@@ -18,6 +18,7 @@ import { schurStep } from "./schurStep.ts";
 
 export interface Settled {
   readonly ledger: Ledger;
+  readonly outputAmpere: Float64Array;
   /** Of conjugate gradients, all Newton steps together. */
   readonly iterations: number;
   readonly newtonSteps: number;
@@ -59,9 +60,8 @@ function settle(
   let newtonSteps = 0;
   let step: LinearStep | undefined = cells.linear ? linearStep : undefined;
   if (linearStep !== undefined) {
-    // Half of what is allowed, so that the check below does not fail by its own rounding.
     const first = linearStep.settle(
-      volt, 0.5 * tolerance, limits.iterations, state.supplyDrop, state.bitDrop,
+      volt, tolerance, limits.iterations, state.supplyDrop, state.bitDrop,
     );
     iterations += first.iterations;
     if (cells.linear && !first.converged) return undefined;
@@ -97,7 +97,9 @@ function settle(
       throw notSettled(state.residual, newtonSteps);
     }
   }
-  return { ledger: state, iterations, newtonSteps };
+  const known = cells.linear && bit.kind === "ideal"
+    ? linearStep?.intoIdealBitLines(volt) : undefined;
+  return { ledger: state, outputAmpere: known ?? state.outputs(), iterations, newtonSteps };
 }
 
 /** With separate source lines every row, driven or not, has the voltage of its line. */

@@ -92,8 +92,9 @@ function solverOf(
     if (!eliminate && settler !== undefined) {
       const settled = settler(volt, { tolerance, iterations });
       if (settled !== undefined) {
-        const { ledger, newtonSteps } = settled;
-        return solutionOf(geometry, ledger, {
+        const { ledger, outputAmpere, newtonSteps } = settled;
+        return solutionOf(ledger, {
+          outputAmpere,
           iterations: settled.iterations,
           newtonSteps,
           method: suppliedByRow ? "conjugate-gradients" : "per-column",
@@ -113,24 +114,19 @@ function solverOf(
     }
     const { network, dissection } = reduced;
     const ledger = settleByElimination(geometry, network, dissection, volt);
-    return {
-      ...solutionOf(geometry, ledger, { iterations: 0, newtonSteps: 0, method: "elimination" }),
-      outputAmpere: product(dissection.conductance, circuit.cols, volt),
-    };
+    const outputAmpere = product(dissection.conductance, circuit.cols, volt);
+    return solutionOf(ledger, {
+      outputAmpere, iterations: 0, newtonSteps: 0, method: "elimination",
+    });
   };
 }
 
 function solutionOf(
-  geometry: Geometry, ledger: Ledger,
-  how: Pick<ArraySolution, "iterations" | "newtonSteps" | "method">,
+  ledger: Ledger,
+  rest: Pick<ArraySolution, "outputAmpere" | "iterations" | "newtonSteps" | "method">,
 ): ArraySolution {
-  const { rows, cols } = geometry.circuit;
   const { cellVolt, cellAmpere, supplyDrop, bitDrop, residual } = ledger;
-  const outputAmpere = new Float64Array(cols);
-  for (let i = 0, c = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++, c++) outputAmpere[j]! += cellAmpere[c]!;
-  }
-  return { outputAmpere, cellVolt, cellAmpere, supplyDrop, bitDrop, residual, ...how };
+  return { cellVolt, cellAmpere, supplyDrop, bitDrop, residual, ...rest };
 }
 
 /** `out_j = sum_i matrix_ij v_i`. */

@@ -117,6 +117,23 @@ describe("solveArray", () => {
     expect(b!.outputAmpere[3]).toBeLessThan(1e-13);
   });
 
+  it.each([[17, 300, 100], [17, 300, 1000], [1, 1000, 1000], [1000, 1, 1000], [60, 90, 300]])(
+    "gives every output of %i x %i at %i ohm to its own size",
+    (rows, cols, segment) => {
+      // The far columns get as little as 1e-60 of what the near ones get.
+      const conductance = Float64Array.from({ length: rows * cols }, (_, c) =>
+        1e-6 * (1 + (c * 61) % 97));
+      const volt = Float64Array.from({ length: rows }, (_, i) => 0.02 * (1 + (i * 3) % 8));
+      const wires = { rowSegmentOhm: ohm(segment), colSegmentOhm: ohm(segment) };
+      const circuit = { rows, cols, conductance, ...wires };
+      const [a] = solveArray(circuit, [volt], { method: "conjugate-gradients" });
+      const [b] = solveArray(circuit, [volt], { method: "elimination" });
+      for (let j = 0; j < cols; j++) {
+        expect(b!.outputAmpere[j]).toBeGreaterThan(0);
+        expect(Math.abs(a!.outputAmpere[j]! / b!.outputAmpere[j]! - 1)).toBeLessThan(1e-11);
+      }
+    });
+
   it("keeps its digits with wires a billion times better than the cells", () => {
     const conductance = Float64Array.from({ length: 20 * 20 }, (_, c) => 1e-7 * (1 + c % 9));
     const volt = Float64Array.from({ length: 20 }, (_, i) => 0.01 * (i - 7));
