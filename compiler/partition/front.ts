@@ -1,21 +1,23 @@
 /**
- * The Pareto front of placements in energy, latency and area. Points on its convex hull come from
- * minimum cuts over many weights, each proved; points between them, which no weighted sum can find,
- * from the mixed-integer program with an upper limit, when a solver is given. Nothing dominated is
- * returned, and every point says how it was found. Quality is the caller's fourth coordinate.
+ * The Pareto front of placements in energy, latency, area and, where it was predicted, noise. Points
+ * on its convex hull come from minimum cuts over many weights, each proved; points between them,
+ * which no weighted sum can find, from the mixed-integer program with an upper limit, when a solver
+ * is given. Nothing dominated is returned, and every point says how it was found.
  */
 import { minimumCut } from "./minimumCut.ts";
 import { solvePlacement } from "./milp.ts";
 import type { MilpSolver } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
 import { problemOf } from "./placementProblem.ts";
-import { AREA, ENERGY, LATENCY, allowed, evaluate } from "./unitGraph.ts";
+import {
+  AREA, ENERGY, LATENCY, NOISE, TOTALS, allowed, evaluate, totalOf, weigh,
+} from "./unitGraph.ts";
 import type { Assignment, Placement, Totals, UnitGraph, Weights } from "./unitGraph.ts";
 
 export interface FrontPoint {
   readonly assignment: Assignment;
   readonly totals: Totals;
-  /** hull: best for some weights. limited: least energy under a latency or area limit. */
+  /** hull: best for some weights. limited: least energy under a limit on one other total. */
   readonly found: "hull" | "limited";
 }
 
@@ -26,22 +28,26 @@ export interface FrontOptions {
   readonly solve?: MilpSolver | undefined;
 }
 
-const KEYS = ["energyJ", "latencyS", "areaM2"] as const;
 /** Two points closer than this in every coordinate, relatively, are one. */
 const SAME = 1e-9;
 /** Weight of the other objectives under a limit: breaks ties, moves the optimum by no more. */
 const TIE = 1e-6;
+/** Gaps narrower than this part of the whole range are not searched. */
+const NARROW = 1e-3;
 
 /** q is nowhere worse than p and somewhere clearly better. */
 export function dominates(q: Totals, p: Totals): boolean {
   return (
-    KEYS.every((key) => q[key] <= p[key] * (1 + SAME)) &&
-    KEYS.some((key) => q[key] < p[key] * (1 - SAME))
+    TOTALS.every((key) => totalOf(q, key) <= totalOf(p, key) * (1 + SAME)) &&
+    TOTALS.some((key) => totalOf(q, key) < totalOf(p, key) * (1 - SAME))
   );
 }
 
 const alike = (a: Totals, b: Totals): boolean =>
-  KEYS.every((key) => Math.abs(a[key] - b[key]) <= SAME * Math.max(a[key], b[key]));
+  TOTALS.every((key) => {
+    const [x, y] = [totalOf(a, key), totalOf(b, key)];
+    return Math.abs(x - y) <= SAME * Math.max(x, y);
+  });
 
 /** The points that no other dominates, one of each kind, by energy. */
 export function nonDominated<P extends { readonly totals: Totals }>(points: readonly P[]): P[] {
@@ -60,81 +66,134 @@ export function paretoFront(
   graph: UnitGraph,
   { points = 24, solve }: FrontOptions = {},
 ): FrontPoint[] {
-  const hull = hullPoints(graph, points);
-  const front = nonDominated(hull);
-  if (solve === undefined || front.length >= points) return front;
-  const limited = [...front];
-  // Most of the missing points lie in the widest gaps: energy against latency, then area.
-  for (const key of ["latencyS", "areaM2"] as const) {
-    const missing = points - nonDominated(limited).length;
-    for (const limit of widestGaps(nonDominated(limited), key, missing)) {
-      const point = underLimit(graph, key, limit, solve);
-      if (point !== undefined) limited.push(point);
-    }
+  const objectives = objectivesOf(graph);
+  let front = nonDominated(hullPoints(graph, objectives, points));
+  if (solve === undefined) return front;
+  // Most of the missing points lie in the widest gaps: energy against each other total.
+  for (const { key } of objectives) {
+    if (key === "energyJ" || front.length >= points) continue;
+    front = nonDominated([...front, ...limitedPoints(graph, front, key, points, solve)]);
   }
-  return nonDominated(limited);
+  return front;
 }
 
-/** Pairwise hulls, and weights between all three, on scales of the three best values. */
-function hullPoints(graph: UnitGraph, points: number): FrontPoint[] {
-  const found: FrontPoint[] = [];
-  const keep = ({ assignment, totals }: { assignment: Assignment; totals: Totals }): void => {
-    found.push({ assignment, totals, found: "hull" });
-  };
-  const pairs: [Weights, Weights][] = [
-    [ENERGY, LATENCY],
-    [ENERGY, AREA],
-    [LATENCY, AREA],
+interface Objective {
+  readonly key: keyof Totals;
+  readonly weights: Weights;
+}
+
+const OBJECTIVES: readonly Objective[] = [
+  { key: "energyJ", weights: ENERGY },
+  { key: "latencyS", weights: LATENCY },
+  { key: "areaM2", weights: AREA },
+  { key: "noise", weights: NOISE },
+];
+
+/** The totals that any unit or value of the graph has at all. */
+function objectivesOf({ units, values }: UnitGraph): Objective[] {
+  const costs = [
+    ...units.flatMap((u) => [u.digital, ...(u.analog === undefined ? [] : [u.analog])]),
+    ...values.flatMap((v) => [v.toAnalog, v.toDigital]),
   ];
-  for (const [x, y] of pairs) {
-    for (const { result } of lowerHull(graph, x, y, { maxCuts: 4 * points }).points) keep(result);
-  }
-  const scale = (key: keyof Totals): number =>
-    Math.max(...found.map(({ totals }) => totals[key])) || 1;
-  const unit = { energy: scale("energyJ"), latency: scale("latencyS"), area: scale("areaM2") };
-  const steps = 6;
-  for (let i = 1; i < steps - 1; i++) {
-    for (let j = 1; j < steps - i; j++) {
-      const weights: Weights = {
-        energy: i / steps / unit.energy,
-        latency: j / steps / unit.latency,
-        area: (steps - i - j) / steps / unit.area,
-      };
-      keep(minimumCut(graph, weights));
+  const found = OBJECTIVES.filter(({ key }) => costs.some((cost) => totalOf(cost, key) > 0));
+  return found.length > 0 ? found : OBJECTIVES.slice(0, 1);
+}
+
+const cutPoint = (graph: UnitGraph, weights: Weights): FrontPoint => {
+  const { assignment, totals } = minimumCut(graph, weights);
+  return { assignment, totals, found: "hull" };
+};
+
+/** Pairwise hulls, and weights between all objectives, on scales of the hulls' largest values. */
+function hullPoints(
+  graph: UnitGraph, objectives: readonly Objective[], points: number,
+): FrontPoint[] {
+  if (objectives.length === 1) return [cutPoint(graph, (objectives[0] as Objective).weights)];
+  const found: FrontPoint[] = [];
+  objectives.forEach(({ weights: x }, i) => {
+    for (const { weights: y } of objectives.slice(i + 1)) {
+      for (const { result } of lowerHull(graph, x, y, { maxCuts: 4 * points }).points) {
+        found.push({ assignment: result.assignment, totals: result.totals, found: "hull" });
+      }
     }
+  });
+  const scales = objectives.map(
+    ({ key }) => Math.max(...found.map(({ totals }) => totalOf(totals, key))) || 1,
+  );
+  for (const shares of simplex(objectives.length, MIXED_STEPS)) {
+    const weights = objectives.reduce<Weights>((sum, { weights: w }, i) => {
+      const share = (shares[i] as number) / (scales[i] as number);
+      return {
+        energy: sum.energy + w.energy * share,
+        latency: sum.latency + w.latency * share,
+        area: sum.area + w.area * share,
+        noise: (sum.noise ?? 0) + (w.noise ?? 0) * share,
+      };
+    }, { energy: 0, latency: 0, area: 0 });
+    found.push(cutPoint(graph, weights));
   }
   return found;
 }
 
-/** Values of one coordinate in the middle of the widest gaps of a front. */
-function widestGaps(front: readonly FrontPoint[], key: keyof Totals, count: number): number[] {
-  const values = [...new Set(front.map(({ totals }) => totals[key]))].sort((a, b) => a - b);
-  const gaps: { from: number; to: number }[] = [];
-  values.forEach((from, i) => {
-    const to = values[i + 1];
-    if (to !== undefined && to > from * (1 + SAME)) gaps.push({ from, to });
-  });
-  const limits: number[] = [];
-  while (limits.length < count && gaps.length > 0) {
-    gaps.sort((a, b) => a.to - a.from - (b.to - b.from));
-    const { from, to } = gaps.pop() as { from: number; to: number };
-    const middle = (from + to) / 2;
-    limits.push(middle);
-    gaps.push({ from, to: middle }, { from: middle, to });
+const MIXED_STEPS = 6;
+
+/** All ways to write `total` as `parts` whole numbers of at least 1. */
+function simplex(parts: number, total: number): number[][] {
+  if (parts === 1) return [[total]];
+  const all: number[][] = [];
+  for (let first = 1; first <= total - parts + 1; first++) {
+    for (const rest of simplex(parts - 1, total - first)) all.push([first, ...rest]);
   }
-  return limits;
+  return all;
 }
 
-/** Least energy with one coordinate below a limit. */
+/** Points of least energy, one limit after the other, in the widest gaps of one total. */
+function limitedPoints(
+  graph: UnitGraph,
+  front: readonly FrontPoint[],
+  key: keyof Totals,
+  points: number,
+  solve: MilpSolver,
+): FrontPoint[] {
+  const values = [...new Set(front.map(({ totals }) => totalOf(totals, key)))]
+    .sort((a, b) => a - b);
+  const width = (values.at(-1) ?? 0) - (values[0] ?? 0);
+  const gaps = values.slice(1).map((to, i) => ({ from: values[i] as number, to }));
+  const found: FrontPoint[] = [];
+  let solves = 2 * points;
+  while (solves-- > 0 && front.length + found.length < points) {
+    gaps.sort((a, b) => a.to - a.from - (b.to - b.from));
+    const gap = gaps.pop();
+    if (gap === undefined || gap.to - gap.from <= NARROW * width) break;
+    const middle = (gap.from + gap.to) / 2;
+    gaps.push({ from: middle, to: gap.to });
+    const point = underLimit(graph, key, middle, solve);
+    // What is best below the middle is best down to its own value too.
+    const reached = point === undefined ? gap.from : totalOf(point.totals, key);
+    if (point === undefined || reached <= gap.from * (1 + SAME)) continue;
+    found.push(point);
+    gaps.push({ from: gap.from, to: reached });
+  }
+  return found;
+}
+
+/** Least energy with one other total below a limit. */
 function underLimit(
   graph: UnitGraph,
-  key: "latencyS" | "areaM2",
+  key: keyof Totals,
   limit: number,
   solve: MilpSolver,
 ): FrontPoint | undefined {
   const best = minimumCut(graph, ENERGY).totals;
-  const per = (k: keyof Totals): number => (best[k] === 0 ? 0 : best.energyJ / best[k]);
-  const objective = { energy: 1, latency: TIE * per("latencyS"), area: TIE * per("areaM2") };
+  const per = (k: keyof Totals): number => {
+    const value = totalOf(best, k);
+    return value === 0 ? 0 : (TIE * best.energyJ) / value;
+  };
+  const objective: Weights = {
+    energy: 1, latency: per("latencyS"), area: per("areaM2"), noise: per("noise"),
+  };
+  // Nothing to minimise: no placement costs any energy.
+  if (weigh(best, objective) === 0) return undefined;
   const problem = problemOf(graph, { limits: { [key]: limit }, objective });
   const result = solvePlacement(problem, solve);
   if (!result.feasible) return undefined;

@@ -10,7 +10,7 @@
 import { InternalError } from "../errors.ts";
 import { feasible, objectiveOf, outcome, LINK } from "./placementProblem.ts";
 import type { Choice, Outcome, PlacementProblem } from "./placementProblem.ts";
-import { HOST, weigh } from "./unitGraph.ts";
+import { HOST, TOTALS, totalOf, weigh } from "./unitGraph.ts";
 import type { Totals } from "./unitGraph.ts";
 
 export interface MilpSolution {
@@ -156,8 +156,6 @@ function linear(terms: Iterable<readonly [string, number]>): string {
 
 type Goal = "objective" | "shortage";
 
-const TOTALS = ["energyJ", "latencyS", "areaM2"] as const;
-
 /** What the text is scaled by, so that its numbers are near one whatever the units are. */
 export interface Scaling {
   /** The objective is in multiples of this. */
@@ -198,7 +196,7 @@ export function lpText(
   TOTALS.forEach((key, i) => {
     const limit = problem.limits?.[key];
     if (limit === undefined) return;
-    restrict(`l${i}`, new Map([...model.costs].map(([x, cost]) => [x, cost[key]])), limit);
+    restrict(`l${i}`, new Map([...model.costs].map(([x, cost]) => [x, totalOf(cost, key)])), limit);
   });
   if (goal === "objective" && problem.objective === "bottleneck") {
     objective.set("t", 1);
@@ -309,7 +307,7 @@ function shortagesOf(problem: PlacementProblem, solve: MilpSolver): Shortage[] {
     })),
     ...TOTALS.flatMap((key) => {
       const available = problem.limits?.[key];
-      return available === undefined ? [] : [{ resource: key, available, needed: totals[key] }];
+      return available === undefined ? [] : [{ resource: key, available, needed: totalOf(totals, key) }];
     }),
   ];
   return needs.filter(({ available, needed }) => needed > available * (1 + ACCURACY));

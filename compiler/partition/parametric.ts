@@ -48,6 +48,7 @@ function combine(x: Weights, wx: number, y: Weights, wy: number): Weights {
     energy: x.energy * wx + y.energy * wy,
     latency: x.latency * wx + y.latency * wy,
     area: x.area * wx + y.area * wy,
+    noise: (x.noise ?? 0) * wx + (y.noise ?? 0) * wy,
   };
 }
 

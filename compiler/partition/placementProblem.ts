@@ -6,7 +6,7 @@
  */
 import { InternalError } from "../errors.ts";
 import type { Totals, UnitGraph, Weights } from "./unitGraph.ts";
-import { HOST, allowed, unitCost, weigh } from "./unitGraph.ts";
+import { HOST, TOTALS, allowed, totalOf, unitCost, weigh } from "./unitGraph.ts";
 
 /** One way to run a unit. */
 export interface PlacementOption {
@@ -68,14 +68,12 @@ export function optionOf(unit: PlacementUnit, choice: Choice): PlacementOption {
 
 /** What a choice amounts to. */
 export function outcome(problem: PlacementProblem, choice: Choice): Outcome {
-  const totals = { energyJ: 0, latencyS: 0, areaM2: 0 };
+  const totals = { energyJ: 0, latencyS: 0, areaM2: 0, noise: 0 };
   const uses = new Map<string, number>();
   const busy = new Map<string, number>();
   const place = new Map<string, string>([[HOST, problem.hostPlace]]);
   const add = (cost: Totals): void => {
-    totals.energyJ += cost.energyJ;
-    totals.latencyS += cost.latencyS;
-    totals.areaM2 += cost.areaM2;
+    for (const key of TOTALS) totals[key] += totalOf(cost, key);
   };
   const count = (map: Map<string, number>, part: Readonly<Record<string, number>> = {}): void => {
     for (const [key, amount] of Object.entries(part)) map.set(key, (map.get(key) ?? 0) + amount);
@@ -105,8 +103,6 @@ export function objectiveOf(problem: PlacementProblem, result: Outcome): number 
   return weigh(result.totals, problem.objective);
 }
 
-const TOTALS = ["energyJ", "latencyS", "areaM2"] as const;
-
 /** True when capacities and limits hold, to a relative slack for sums of floats. */
 export function feasible(problem: PlacementProblem, result: Outcome, slack = 1e-9): boolean {
   for (const [resource, capacity] of Object.entries(problem.capacity)) {
@@ -114,7 +110,7 @@ export function feasible(problem: PlacementProblem, result: Outcome, slack = 1e-
   }
   return TOTALS.every((key) => {
     const limit = problem.limits?.[key];
-    return limit === undefined || result.totals[key] <= limit * (1 + slack);
+    return limit === undefined || totalOf(result.totals, key) <= limit * (1 + slack);
   });
 }
 

@@ -3,33 +3,41 @@
  * carry each value across. Prices only; `minimumCut.ts` decides.
  */
 import type { Target } from "../../targets/schema.ts";
-import { productOf } from "../graph/dim.ts";
-import { dtypeFacts } from "../graph/dtype.ts";
-import type { Graph, Value } from "../graph/graph.ts";
+import type { Graph } from "../graph/graph.ts";
 import { analogCost } from "./cost/analog.ts";
 import { NO_COST, sumCosts, type Cost } from "./cost/cost.ts";
 import { crossingCost, digitalCost } from "./cost/digital.ts";
-import {
-  HOST,
-  type Placement,
-  type Unit as PricedUnit,
-  type UnitGraph,
-  type UnitValue,
-} from "./unitGraph.ts";
-import { originsOf, unitSize, type Unit } from "./units.ts";
+import { factsOf, namedUnits, type GraphFacts, type UnitFacts } from "./facts.ts";
+import type { Placement, Unit as PricedUnit, UnitGraph, UnitValue } from "./unitGraph.ts";
+import type { Unit } from "./units.ts";
 
-/** Which units a person leaves to the optimiser. */
-export type AnalogChoice = "auto" | "all" | "none";
+/**
+ * Which units a person leaves to the optimiser: all of them, or none because every mappable unit is
+ * to be analog, or none is, or exactly the named ones (unit ids or ONNX nodes).
+ */
+export type AnalogChoice = "auto" | "all" | "none" | readonly string[];
+
+/** Error power that a unit adds at the model's output, over the signal's, on each side. */
+export interface UnitNoise {
+  readonly digital: number;
+  readonly analog: number;
+}
+
+export interface PriceOptions {
+  readonly analog?: AnalogChoice;
+  /** Unit id -> its noise on this target; units without an entry add none. */
+  readonly noise?: ReadonlyMap<string, UnitNoise>;
+}
 
 interface AnalogPrice {
   readonly cost: Cost;
   readonly arrays: number;
 }
 
-function analogPrice(unit: Unit, target: Target): AnalogPrice | string {
+function analogPrice(unit: UnitFacts, target: Target): AnalogPrice | string {
   if (target.kind === "digital") return `${target.name} has no analog arrays`;
-  if (!unit.analog) return unit.reason ?? "not mappable";
-  const { cost, arrays } = analogCost(unit.analog.shape, target);
+  if (!unit.shape) return unit.reason ?? "not mappable";
+  const { cost, arrays } = analogCost(unit.shape, target);
   // The epilogue runs at the columns' periphery, on values that are there already.
   const ops = unit.work.ops - 2 * unit.macs;
   const work = { ops, bytesRead: 0, bytesWritten: 0, launches: 0 };
@@ -37,50 +45,53 @@ function analogPrice(unit: Unit, target: Target): AnalogPrice | string {
   return { cost: sumCosts([cost, epilogue]), arrays };
 }
 
-const pins: Record<AnalogChoice, (canBeAnalog: boolean) => Placement | undefined> = {
+type Pin = (unit: UnitFacts, canBeAnalog: boolean) => Placement | undefined;
+
+const pins: Record<"auto" | "all" | "none", Pin> = {
   auto: () => undefined,
-  all: (canBeAnalog) => (canBeAnalog ? "analog" : undefined),
+  all: (_, canBeAnalog) => (canBeAnalog ? "analog" : undefined),
   none: () => "digital",
 };
 
-const bytes = (v: Value): number =>
-  (unitSize(productOf(v.type.shape)) * Math.min(dtypeFacts[v.type.dtype].bits, 32)) / 8;
+function pinOf(facts: GraphFacts, target: Target, choice: AnalogChoice): Pin {
+  if (typeof choice === "string") return pins[choice];
+  const named = namedUnits(facts, choice);
+  if (target.kind === "digital") return pins.none;
+  return ({ id }) => (named.has(id) ? "analog" : "digital");
+}
 
-/** @throws UserError when the target's arrays hold no weight at all, or lack a figure */
-export function priceUnits(
+/**
+ * Prices a graph's facts on a target.
+ * @throws UserError when the target's arrays hold no weight at all, or lack a figure, or when a
+ * name in `analog` means no unit that can be analog
+ */
+export function priceFacts(
+  facts: GraphFacts,
+  target: Target,
+  { analog = "auto", noise }: PriceOptions = {},
+): UnitGraph {
+  const pin = pinOf(facts, target, analog);
+  const units = facts.units.map((unit): PricedUnit => {
+    const { id, name } = unit;
+    const added = noise?.get(id);
+    const digital = { ...digitalCost(unit.work, target), noise: added?.digital };
+    const price = analogPrice(unit, target);
+    const pinned = pin(unit, typeof price !== "string");
+    const base = { id, name, digital, ...(pinned === undefined ? {} : { pinned }) };
+    if (typeof price === "string") return { ...base, reason: price };
+    return { ...base, analog: { ...price.cost, noise: added?.analog }, arrays: price.arrays };
+  });
+  const values = facts.values.map((value): UnitValue => {
+    const cost = target.kind === "hybrid" ? crossingCost(value.bytes, target) : NO_COST;
+    return { ...value, toAnalog: cost, toDigital: cost };
+  });
+  return { units, values };
+}
+
+/** As `priceFacts`, from the graph itself. */
+export const priceUnits = (
   graph: Graph,
   units: readonly Unit[],
   target: Target,
   analog: AnalogChoice,
-): UnitGraph {
-  const priced = units.map((unit): PricedUnit => {
-    const name = originsOf(unit.cluster).join("+") || unit.cluster.root.name;
-    const base = { id: unit.id, name, digital: digitalCost(unit.work, target) };
-    const price = analogPrice(unit, target);
-    const pinned = pins[analog](typeof price !== "string");
-    const pin = pinned === undefined ? {} : { pinned };
-    return typeof price === "string"
-      ? { ...base, reason: price, ...pin }
-      : { ...base, analog: price.cost, arrays: price.arrays, ...pin };
-  });
-  const producer = new Map(units.map((u) => [u.cluster.root, u.id]));
-  const readers = new Map<Value, Set<string>>();
-  const read = (v: Value, by: string): void => {
-    if (v.node?.op === "constant") return;
-    readers.set(v, (readers.get(v) ?? new Set()).add(by));
-  };
-  for (const unit of units) unit.cluster.reads.forEach((v) => read(v, unit.id));
-  for (const { value } of graph.outputs) read(value, HOST);
-  const values = [...readers].map(([v, to]): UnitValue => {
-    const cost = target.kind === "hybrid" ? crossingCost(bytes(v), target) : NO_COST;
-    return {
-      name: v.name,
-      from: producer.get(v) ?? HOST,
-      to: [...to],
-      bytes: bytes(v),
-      toAnalog: cost,
-      toDigital: cost,
-    };
-  });
-  return { units: priced, values };
-}
+): UnitGraph => priceFacts(factsOf(graph, units), target, { analog });

@@ -41,28 +41,43 @@ export interface UnitGraph {
   readonly values: readonly UnitValue[];
 }
 
-/** Weights of an additive objective: per joule, per second, per square metre. */
+/** Weights of an additive objective: per joule, per second, per square metre, per noise. */
 export interface Weights {
   readonly energy: number;
   readonly latency: number;
   readonly area: number;
+  readonly noise?: number | undefined;
 }
 
 export const ENERGY: Weights = { energy: 1, latency: 0, area: 0 };
 export const LATENCY: Weights = { energy: 0, latency: 1, area: 0 };
 export const AREA: Weights = { energy: 0, latency: 0, area: 1 };
+export const NOISE: Weights = { energy: 0, latency: 0, area: 0, noise: 1 };
 
-/** Energy, latency and area of a whole placement. */
+/**
+ * Energy, latency and area of a whole placement, and the error power over the signal power at the
+ * model's output (independent errors add). Noise that nobody predicted counts as none.
+ */
 export interface Totals {
   readonly energyJ: number;
   readonly latencyS: number;
   readonly areaM2: number;
+  readonly noise?: number | undefined;
 }
+
+/** The names of the totals, for rules that hold for each of them. */
+export const TOTALS = ["energyJ", "latencyS", "areaM2", "noise"] as const;
+
+/** One of the totals; noise that was not predicted is 0. */
+export const totalOf = (totals: Totals, key: keyof Totals): number => totals[key] ?? 0;
 
 /** The weighted sum that an additive objective minimises. */
 export function weigh(cost: Totals, weights: Weights): number {
   return (
-    cost.energyJ * weights.energy + cost.latencyS * weights.latency + cost.areaM2 * weights.area
+    cost.energyJ * weights.energy +
+    cost.latencyS * weights.latency +
+    cost.areaM2 * weights.area +
+    (cost.noise ?? 0) * (weights.noise ?? 0)
   );
 }
 
@@ -90,17 +105,19 @@ export function evaluate(graph: UnitGraph, assignment: Assignment): Totals {
   let energyJ = 0;
   let latencyS = 0;
   let areaM2 = 0;
+  let noise = 0;
   const add = (cost: Totals): void => {
     energyJ += cost.energyJ;
     latencyS += cost.latencyS;
     areaM2 += cost.areaM2;
+    noise += cost.noise ?? 0;
   };
   for (const unit of graph.units) add(unitCost(unit, sideOf(assignment, unit.id)));
   for (const value of graph.values) {
     const cost = crossing(value, assignment);
     if (cost !== undefined) add(cost);
   }
-  return { energyJ, latencyS, areaM2 };
+  return { energyJ, latencyS, areaM2, noise };
 }
 
 /** A unit's cost on a side. */

@@ -23,6 +23,8 @@ export interface Cost {
   readonly energyJ: number;
   readonly latencyS: number;
   readonly areaM2: number;
+  /** Error power over signal power at the model's output, when it was predicted. */
+  readonly noise?: number | undefined;
   readonly terms: readonly CostTerm[];
 }
 
