@@ -10,9 +10,10 @@ function why(unit: Unit, placement: string): string {
     return `pinned by --analog ${unit.pinned === "analog" ? "all" : "none"}`;
   const [d, a] = [unit.digital.energyJ, unit.analog?.energyJ ?? Infinity];
   const cheaper = a < d ? "analog" : "digital";
-  const ratio = Math.max(a / d, d / a);
-  if (cheaper === placement) return `${ratio.toPrecision(2)}x less energy than the other side`;
-  return `costs ${ratio.toPrecision(2)}x the energy, but saves crossings or latency`;
+  const larger = Math.max(a / d, d / a);
+  const ratio = larger < 10 ? larger.toPrecision(2) : String(Math.round(larger));
+  if (cheaper === placement) return `${ratio}x less energy than the other side`;
+  return `costs ${ratio}x the energy, but saves crossings or latency`;
 }
 
 export function partitionTable(graph: UnitGraph, cut: CutResult): string {

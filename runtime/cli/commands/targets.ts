@@ -23,7 +23,7 @@ export const targets: CommandSpec = {
     }
     return table(
       ["target", "kind", "process", "what it is"],
-      found.map((t) => [t.name, t.kind, t.process, t.summary.split(": ").at(-1) ?? t.summary]),
+      found.map((t) => [t.name, t.kind, t.process, t.summary.split(/: |\. /)[0] ?? t.summary]),
     );
   },
 };
