@@ -56,17 +56,51 @@ export interface ArraySolution {
 export function solveArray(
   circuit: ArrayCircuit, inputs: readonly Float64Array[], options: SolveOptions = {},
 ): ArraySolution[] {
+  return solveAll(layOut(circuit), inputs, options).solutions;
+}
+
+export interface SolvedArray {
+  readonly solutions: readonly ArraySolution[];
+  /** `[row][col]`, siemens; null where outputs are no linear function of the inputs. */
+  readonly effectiveConductance: Float64Array | null;
+}
+
+/** As `solveArray`, with the effective conductance matrix where there is one. */
+export function solveArrayAndMatrix(
+  circuit: ArrayCircuit, inputs: readonly Float64Array[], options: SolveOptions = {},
+): SolvedArray {
   const geometry = layOut(circuit);
+  const { solutions, reduced } = solveAll(geometry, inputs, options);
+  if (!geometry.suppliedByRow || geometry.circuit.cell.kind !== "linear") {
+    return { solutions, effectiveConductance: null };
+  }
+  const { conductance } = reduced?.dissection ?? dissect(networkOf(geometry), false);
+  return { solutions, effectiveConductance: conductance };
+}
+
+interface Reduced {
+  readonly network: Network;
+  readonly dissection: Dissection;
+}
+
+function solveAll(
+  geometry: Geometry, inputs: readonly Float64Array[], options: SolveOptions,
+): { solutions: ArraySolution[]; reduced: Reduced | undefined } {
   inputs.forEach((volt, k) => {
     checkInput(geometry, volt, `inputVolt[${k}]`);
   });
-  const solve = solverOf(geometry, options);
-  return inputs.map((volt) => solve(volt));
+  const solver = solverOf(geometry, options);
+  const solutions = inputs.map((volt) => solver.solve(volt));
+  return { solutions, reduced: solver.reduced() };
 }
 
-function solverOf(
-  geometry: Geometry, options: SolveOptions,
-): (volt: Float64Array) => ArraySolution {
+interface Solver {
+  solve(volt: Float64Array): ArraySolution;
+  /** The dissected array, if any input needed it. */
+  reduced(): Reduced | undefined;
+}
+
+function solverOf(geometry: Geometry, options: SolveOptions): Solver {
   const { circuit, suppliedByRow } = geometry;
   const { tolerance = 1e-12, method = "auto" } = options;
   const shorted = circuit.conductance.includes(Infinity);
@@ -87,8 +121,8 @@ function solverOf(
   const limited = method === "auto" && mayEliminate;
   const iterations = limited ? patience : 40 * patience + 2000;
   const settler = eliminate ? undefined : settlerOf(geometry);
-  let reduced: { network: Network; dissection: Dissection } | undefined;
-  return (volt) => {
+  let reduced: Reduced | undefined;
+  const solve = (volt: Float64Array): ArraySolution => {
     if (!eliminate && settler !== undefined) {
       const settled = settler(volt, { tolerance, iterations });
       if (settled !== undefined) {
@@ -119,6 +153,7 @@ function solverOf(
       outputAmpere, iterations: 0, newtonSteps: 0, method: "elimination",
     });
   };
+  return { solve, reduced: () => reduced };
 }
 
 function solutionOf(

@@ -7,9 +7,7 @@ import { UserError } from "../../../compiler/errors.ts";
 import { readJson } from "../../files/read.ts";
 import type { ArrayFile } from "./arrayFile.ts";
 import { parseArrayFile } from "./arrayFile.ts";
-import { layOut } from "./problem.ts";
-import { reduceArray } from "./reduced.ts";
-import { solveArray } from "./solve.ts";
+import { solveArrayAndMatrix } from "./solve.ts";
 
 export interface ArrayReport {
   /** `[k][col]`, for each input vector k. */
@@ -49,13 +47,11 @@ export async function solveArrayFile(path: string): Promise<ArrayReport> {
 function solveFile(file: ArrayFile, place: string): Omit<ArrayReport, "seconds"> {
   const { circuit, inputs } = file;
   try {
-    const { suppliedByRow } = layOut(circuit);
-    const linear = suppliedByRow && circuit.cell === undefined;
-    const solutions = solveArray(circuit, inputs);
+    const { solutions, effectiveConductance } = solveArrayAndMatrix(circuit, inputs);
     return {
       outputAmpere: solutions.map(({ outputAmpere }) => Array.from(outputAmpere)),
-      effectiveConductanceSiemens: linear
-        ? nested(reduceArray(circuit).conductance, circuit.cols) : null,
+      effectiveConductanceSiemens: effectiveConductance === null
+        ? null : nested(effectiveConductance, circuit.cols),
       iterations: Math.max(0, ...solutions.map(({ iterations }) => iterations)),
       residual: Math.max(0, ...solutions.map(({ residual }) => residual)),
     };

@@ -3,7 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { Topology } from "../../../../compiler/emit/spice/arrayCircuit.ts";
 import { topologies } from "../../../../compiler/emit/spice/arrayCircuit.ts";
 import { reduceArray } from "../../../../runtime/chip/wires/reduced.ts";
-import { potentialsOf, solveArray } from "../../../../runtime/chip/wires/solve.ts";
+import {
+  potentialsOf, solveArray, solveArrayAndMatrix,
+} from "../../../../runtime/chip/wires/solve.ts";
 import { ohm } from "../../../../targets/units.ts";
 import { cases, difference } from "./circuits.ts";
 import { nodalOutputs } from "./nodalOracle.ts";
@@ -96,6 +98,10 @@ describe("solveArray", () => {
     expect(forced!.iterations).toBeGreaterThan(40);
     const gap = difference(forced!.outputAmpere, chosen!.outputAmpere, forced!.cellAmpere);
     expect(gap).toBeLessThan(1e-9);
+    // The matrix of an array that was eliminated anyway is the same matrix.
+    const both = solveArrayAndMatrix(circuit, [volt]);
+    expect(both.solutions[0]!.method).toBe("elimination");
+    expect([...both.effectiveConductance!]).toEqual([...reduceArray(circuit).conductance]);
   });
 
   it("gives each output to its own size, however small", () => {
