@@ -142,6 +142,10 @@ export const activations: Family = [
     const [{ b }, x] = [c, c.input(0)];
     return b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1))));
   }, 24),
+  elementwise("SwiGLU", (c) => {
+    const [{ b }, x] = [c, c.input(0)];
+    return b.mul(b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1)))), c.input(1));
+  }, 28),
   elementwise("ThresholdedRelu", (c) => {
     const [{ b }, x] = [c, c.input(0)];
     const above = b.binary("lt", number(b, x, c.float("alpha", 1)), x);

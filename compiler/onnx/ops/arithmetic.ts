@@ -14,7 +14,7 @@ type Meaning = (b: Builder, x: Value, y: Value) => Value;
 /** Until opset 6 the second operand was aligned at `axis` of the first, if `broadcast` was set. */
 function aligned(c: RuleContext): Value {
   const [x, y] = [c.input(0), c.input(1)];
-  if (!c.flag("broadcast") || rankOf(y) >= rankOf(x)) return y;
+  if (!c.flag("broadcast") || rankOf(y) === 0 || rankOf(y) >= rankOf(x)) return y;
   const axis = c.axis(c.int("axis", rankOf(x) - rankOf(y)), rankOf(x));
   const trailing = rankOf(x) - axis - rankOf(y);
   c.check(trailing >= 0, `The second operand does not fit at axis ${axis}`);

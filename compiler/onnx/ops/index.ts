@@ -6,20 +6,31 @@ import { InternalError } from "../../errors.ts";
 import type { Family, Operator } from "../operator.ts";
 import { activations } from "./activations.ts";
 import { arithmetic } from "./arithmetic.ts";
+import { attentions } from "./attention.ts";
 import { casts } from "./casts.ts";
+import { control } from "./control.ts";
 import { convolution } from "./convolution.ts";
+import { detection } from "./detection.ts";
 import { indexing } from "./indexing.ts";
+import { losses } from "./losses.ts";
 import { math } from "./math.ts";
 import { movement } from "./movement.ts";
 import { normalization } from "./normalization.ts";
 import { pooling } from "./pooling.ts";
 import { products } from "./products.ts";
+import { quantization } from "./quantization.ts";
+import { random } from "./random.ts";
+import { recurrence } from "./recurrent.ts";
 import { reductions } from "./reductions.ts";
+import { resizing } from "./resize.ts";
+import { sampling } from "./sampling.ts";
 import { shapes } from "./shape.ts";
+import { signals } from "./signal.ts";
 
 const families: readonly Family[] = [
-  activations, arithmetic, casts, convolution, indexing, math, movement, normalization, pooling,
-  products, reductions, shapes,
+  activations, arithmetic, attentions, casts, control, convolution, detection, indexing, losses,
+  math, movement, normalization, pooling, products, quantization, random, recurrence, reductions,
+  resizing, sampling, shapes, signals,
 ];
 
 const keyOf = (domain: string, name: string): string => `${domain}::${name}`;

@@ -133,12 +133,6 @@ const meanVariance: Rule = (c) => {
   return b.div(centred, b.addition(deviation, b.full(deviation, 1e-9)));
 };
 
-/** Inference unless asked: the mask keeps everything. */
-const dropoutInference: Rule = (c) => {
-  const x = c.input(0);
-  return [x, c.wants(1) ? c.b.full(x, 1, c.opset >= 10 ? "bool" : x.type.dtype) : undefined];
-};
-
 export const normalization: Family = [
   {
     name: "BatchNormalization",
@@ -155,5 +149,4 @@ export const normalization: Family = [
   { name: "LRN", since: { 1: localResponse } },
   { name: "LpNormalization", since: { 1: lpNormalization } },
   { name: "MeanVarianceNormalization", since: { 9: meanVariance } },
-  { name: "Dropout", since: { 1: dropoutInference } },
 ];
