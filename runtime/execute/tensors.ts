@@ -14,6 +14,9 @@ import {
 
 export type DeviceArray = Float32Array | Int32Array | Uint32Array;
 
+/** A value that the 32-bit types of devices cannot hold: refused, not a wrong result. */
+export class RangeRefusal extends UserError {}
+
 /** Largest finite float32. */
 const FLOAT32_MAX = 3.4028234663852886e38;
 
@@ -21,7 +24,7 @@ function toFloats(data: TensorData, name: string): Float32Array {
   if (data instanceof Float32Array) return data;
   const bad = data.find((x) => Number.isFinite(x) && Math.abs(x) > FLOAT32_MAX);
   if (bad !== undefined) {
-    throw new UserError(`The float64 tensor holds ${bad}, which float32 cannot`, {
+    throw new RangeRefusal(`The float64 tensor holds ${bad}, which float32 cannot`, {
       place: name,
       remedy: "devices compute float64 in float32: scale the values",
     });
@@ -40,7 +43,7 @@ export function toDeviceArray(t: Tensor, name: string, wide = false): DeviceArra
     const [low, high] = t.dtype === "uint64" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
     const bad = (data as Float64Array).find((x) => x < low || x > high);
     if (bad !== undefined) {
-      throw new UserError(`The ${t.dtype} tensor holds ${bad}, which 32 bits cannot`, {
+      throw new RangeRefusal(`The ${t.dtype} tensor holds ${bad}, which 32 bits cannot`, {
         place: name,
         remedy: "devices compute 64-bit integers in 32 bits: use smaller values",
       });
