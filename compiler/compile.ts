@@ -11,10 +11,10 @@ import { verifyGraph } from "./graph/verify.ts";
 import { formClusters } from "./kernels/cluster.ts";
 import { buildProgram, type Program } from "./kernels/program.ts";
 import { formHybrid, unitsInOrder, type HybridProgram } from "./partition/hybrid.ts";
-import { minimumCut, type CutResult } from "./partition/minimumCut.ts";
-import { minimumProduct } from "./partition/parametric.ts";
+import type { CutResult } from "./partition/minimumCut.ts";
+import { place, type Objective, type PlaceOptions } from "./partition/place.ts";
 import { priceUnits, type AnalogChoice } from "./partition/price.ts";
-import { ENERGY, LATENCY, type UnitGraph } from "./partition/unitGraph.ts";
+import type { UnitGraph } from "./partition/unitGraph.ts";
 import { formUnits, type Unit } from "./partition/units.ts";
 import { foldConstants } from "./passes/foldConstants.ts";
 import { foldScale } from "./passes/foldScale.ts";
@@ -34,14 +34,7 @@ export function optimise(graph: Graph): Graph {
   return passes.reduce((current, pass) => pass.run(current), graph);
 }
 
-export const objectives = {
-  energy: (units: UnitGraph) => minimumCut(units, ENERGY),
-  latency: (units: UnitGraph) => minimumCut(units, LATENCY),
-  edp: (units: UnitGraph) => minimumProduct(units),
-} satisfies Record<string, (units: UnitGraph) => CutResult>;
-export type Objective = keyof typeof objectives;
-
-export interface CompileOptions {
+export interface CompileOptions extends PlaceOptions {
   readonly target: Target;
   readonly objective: Objective;
   readonly analog: AnalogChoice;
@@ -49,11 +42,22 @@ export interface CompileOptions {
   readonly profile?: DeviceProfile;
 }
 
-export interface Compiled {
-  readonly options: CompileOptions;
+/** What is placed: the optimised graph and its units. */
+export interface Placeable {
   /** After all passes. */
   readonly graph: Graph;
   readonly units: readonly Unit[];
+}
+
+/** The first half, which depends on no target: any number of targets can be priced from it. */
+export function prepare(imported: Graph, profile: DeviceProfile = webGpuDefaults): Placeable {
+  const graph = verifyGraph(optimise(imported));
+  const clusters = formClusters(graph, { maxBuffers: maxBuffers(profile) });
+  return { graph, units: formUnits(clusters) };
+}
+
+export interface Compiled extends Placeable {
+  readonly options: CompileOptions;
   readonly priced: UnitGraph;
   readonly cut: CutResult;
   readonly hybrid: HybridProgram;
@@ -65,11 +69,9 @@ export interface Compiled {
 
 export function compile(imported: Graph, options: CompileOptions): Compiled {
   const profile = options.profile ?? webGpuDefaults;
-  const graph = verifyGraph(optimise(imported));
-  const clusters = formClusters(graph, { maxBuffers: maxBuffers(profile) });
-  const units = formUnits(clusters);
+  const { graph, units } = prepare(imported, profile);
   const priced = priceUnits(graph, units, options.target, options.analog);
-  const cut = objectives[options.objective](priced);
+  const cut = place(priced, options.objective, options);
   const placements = units.map((u) => cut.assignment.get(u.id) ?? "digital");
   const hybrid = formHybrid(graph, units, placements);
   const program = buildProgram(graph, { clusters: unitsInOrder(hybrid).map((u) => u.cluster) });

@@ -31,6 +31,8 @@ export interface PlanSource {
   readonly model: ModelFacts;
   readonly compiled: Compiled;
   readonly targetJson: Record<string, unknown>;
+  /** Figures of the target that were replaced, by name. */
+  readonly figures?: Readonly<Record<string, number>>;
   readonly deviceJson?: Record<string, unknown>;
   readonly tiles: number;
   readonly card?: unknown;
@@ -51,6 +53,7 @@ const bare = ({ energyJ, latencyS, areaM2 }: PlanCost): PlanCost => ({ energyJ, 
 export function buildPlan(source: PlanSource): BuiltPlan {
   const { compiled, model } = source;
   const { program, hybrid, priced, cut } = compiled;
+  const { objective, analog, arrays } = compiled.options;
   const weights = new Map<string, Tensor>();
   const keep = (name: string, tensor: Tensor): void => {
     const known = weights.get(name);
@@ -96,8 +99,10 @@ export function buildPlan(source: PlanSource): BuiltPlan {
     target: source.targetJson,
     ...(source.deviceJson ? { device: source.deviceJson } : {}),
     options: {
-      objective: compiled.options.objective,
-      analog: compiled.options.analog,
+      objective,
+      analog: typeof analog === "string" ? analog : [...analog],
+      ...(arrays === undefined ? {} : { arrays }),
+      ...(source.figures === undefined ? {} : { figures: { ...source.figures } }),
       blockSize: 1,
     },
     inputs: compiled.graph.inputs.map((v) => value(v.name, v)),

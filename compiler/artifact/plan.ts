@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { dtypes } from "../graph/dtype.ts";
 import { programSchema } from "../kernels/serialise.ts";
+import { OBJECTIVES } from "../partition/place.ts";
 
 export const PLAN_FORMAT = "crosstie-plan";
 export const PLAN_VERSION = 1;
@@ -73,8 +74,13 @@ export const planSchema = z.strictObject({
   /** The device file of the target's cells. */
   device: z.record(z.string(), z.unknown()).optional(),
   options: z.strictObject({
-    objective: z.enum(["energy", "latency", "edp"]),
-    analog: z.enum(["auto", "all", "none"]),
+    objective: z.enum(OBJECTIVES),
+    /** A rule, or the units that are analog by node name or id. */
+    analog: z.union([z.enum(["auto", "all", "none"]), z.array(z.string())]),
+    /** Arrays that there were; as many chips as it takes without it. */
+    arrays: count.optional(),
+    /** Figures of the target that were replaced, by name; `target` holds them already. */
+    figures: z.record(z.string(), finite).optional(),
     blockSize: count.min(1),
   }),
   inputs: z.array(valueSchema),

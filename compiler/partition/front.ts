@@ -4,10 +4,9 @@
  * which no weighted sum can find, from the mixed-integer program with an upper limit, when a solver
  * is given. Nothing dominated is returned, and every point says how it was found.
  */
-import { minimumCut } from "./minimumCut.ts";
 import { solvePlacement } from "./milp.ts";
-import type { MilpSolver } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
+import { minimiser, type Minimise, type PlaceOptions } from "./place.ts";
 import { problemOf } from "./placementProblem.ts";
 import {
   AREA, ENERGY, LATENCY, NOISE, TOTALS, allowed, evaluate, totalOf, weigh,
@@ -21,11 +20,10 @@ export interface FrontPoint {
   readonly found: "hull" | "limited";
 }
 
-export interface FrontOptions {
+/** With `solve`, points above the hull are found too; it is needed where arrays are limited. */
+export interface FrontOptions extends PlaceOptions {
   /** Points to look for; the front may have fewer. */
   readonly points?: number;
-  /** Finds points above the hull; without it the front is the hull's. */
-  readonly solve?: MilpSolver | undefined;
 }
 
 /** Two points closer than this in every coordinate, relatively, are one. */
@@ -62,17 +60,18 @@ export function nonDominated<P extends { readonly totals: Totals }>(points: read
 }
 
 /** The front, sorted by energy. */
-export function paretoFront(
-  graph: UnitGraph,
-  { points = 24, solve }: FrontOptions = {},
-): FrontPoint[] {
+export function paretoFront(graph: UnitGraph, options: FrontOptions = {}): FrontPoint[] {
+  const { points = 24, solve } = options;
   const objectives = objectivesOf(graph);
-  let front = nonDominated(hullPoints(graph, objectives, points));
+  // A mixed-integer program takes a hundred times as long as a cut.
+  const cuts = options.arrays === undefined ? 4 * points : Math.ceil(points / 2);
+  const search = { cuts, minimise: minimiser(options) };
+  let front = nonDominated(hullPoints(graph, objectives, search));
   if (solve === undefined) return front;
   // Most of the missing points lie in the widest gaps: energy against each other total.
   for (const { key } of objectives) {
     if (key === "energyJ" || front.length >= points) continue;
-    front = nonDominated([...front, ...limitedPoints(graph, front, key, points, solve)]);
+    front = nonDominated([...front, ...limitedPoints(graph, front, key, options)]);
   }
   return front;
 }
@@ -99,22 +98,25 @@ function objectivesOf({ units, values }: UnitGraph): Objective[] {
   return found.length > 0 ? found : OBJECTIVES.slice(0, 1);
 }
 
-const cutPoint = (graph: UnitGraph, weights: Weights): FrontPoint => {
-  const { assignment, totals } = minimumCut(graph, weights);
-  return { assignment, totals, found: "hull" };
-};
+interface Search {
+  /** Placements to try on each hull. */
+  readonly cuts: number;
+  readonly minimise: Minimise;
+}
 
 /** Pairwise hulls, and weights between all objectives, on scales of the hulls' largest values. */
 function hullPoints(
-  graph: UnitGraph, objectives: readonly Objective[], points: number,
+  graph: UnitGraph, objectives: readonly Objective[], { cuts, minimise }: Search,
 ): FrontPoint[] {
-  if (objectives.length === 1) return [cutPoint(graph, (objectives[0] as Objective).weights)];
   const found: FrontPoint[] = [];
+  const keep = ({ assignment, totals }: { assignment: Assignment; totals: Totals }): void => {
+    found.push({ assignment, totals, found: "hull" });
+  };
+  if (objectives.length === 1) keep(minimise(graph, (objectives[0] as Objective).weights));
   objectives.forEach(({ weights: x }, i) => {
     for (const { weights: y } of objectives.slice(i + 1)) {
-      for (const { result } of lowerHull(graph, x, y, { maxCuts: 4 * points }).points) {
-        found.push({ assignment: result.assignment, totals: result.totals, found: "hull" });
-      }
+      const hull = lowerHull(graph, x, y, { maxCuts: cuts, minimise });
+      for (const { result } of hull.points) keep(result);
     }
   });
   const scales = objectives.map(
@@ -130,7 +132,7 @@ function hullPoints(
         noise: (sum.noise ?? 0) + (w.noise ?? 0) * share,
       };
     }, { energy: 0, latency: 0, area: 0 });
-    found.push(cutPoint(graph, weights));
+    keep(minimise(graph, weights));
   }
   return found;
 }
@@ -152,14 +154,15 @@ function limitedPoints(
   graph: UnitGraph,
   front: readonly FrontPoint[],
   key: keyof Totals,
-  points: number,
-  solve: MilpSolver,
+  options: FrontOptions,
 ): FrontPoint[] {
+  const { points = 24 } = options;
   const values = [...new Set(front.map(({ totals }) => totalOf(totals, key)))]
     .sort((a, b) => a - b);
   const width = (values.at(-1) ?? 0) - (values[0] ?? 0);
   const gaps = values.slice(1).map((to, i) => ({ from: values[i] as number, to }));
   const found: FrontPoint[] = [];
+  const best = minimiser(options)(graph, ENERGY).totals;
   let solves = 2 * points;
   while (solves-- > 0 && front.length + found.length < points) {
     gaps.sort((a, b) => a.to - a.from - (b.to - b.from));
@@ -167,7 +170,7 @@ function limitedPoints(
     if (gap === undefined || gap.to - gap.from <= NARROW * width) break;
     const middle = (gap.from + gap.to) / 2;
     gaps.push({ from: middle, to: gap.to });
-    const point = underLimit(graph, key, middle, solve);
+    const point = underLimit(graph, best, { [key]: middle }, options);
     // What is best below the middle is best down to its own value too.
     const reached = point === undefined ? gap.from : totalOf(point.totals, key);
     if (point === undefined || reached <= gap.from * (1 + SAME)) continue;
@@ -177,14 +180,16 @@ function limitedPoints(
   return found;
 }
 
-/** Least energy with one other total below a limit. */
+/**
+ * Least energy with other totals below limits.
+ * @param best the totals at least energy without limits, which scale the weights that break ties
+ */
 function underLimit(
   graph: UnitGraph,
-  key: keyof Totals,
-  limit: number,
-  solve: MilpSolver,
+  best: Totals,
+  limits: Partial<Totals>,
+  { arrays, solve }: FrontOptions,
 ): FrontPoint | undefined {
-  const best = minimumCut(graph, ENERGY).totals;
   const per = (k: keyof Totals): number => {
     const value = totalOf(best, k);
     return value === 0 ? 0 : (TIE * best.energyJ) / value;
@@ -193,8 +198,8 @@ function underLimit(
     energy: 1, latency: per("latencyS"), area: per("areaM2"), noise: per("noise"),
   };
   // Nothing to minimise: no placement costs any energy.
-  if (weigh(best, objective) === 0) return undefined;
-  const problem = problemOf(graph, { limits: { [key]: limit }, objective });
+  if (solve === undefined || weigh(best, objective) === 0) return undefined;
+  const problem = problemOf(graph, { arrays, limits, objective });
   const result = solvePlacement(problem, solve);
   if (!result.feasible) return undefined;
   const assignment = new Map<string, Placement>(

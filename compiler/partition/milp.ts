@@ -198,6 +198,10 @@ export function lpText(
     if (limit === undefined) return;
     restrict(`l${i}`, new Map([...model.costs].map(([x, cost]) => [x, totalOf(cost, key)])), limit);
   });
+  const longest = problem.limits?.bottleneckS;
+  if (longest !== undefined) {
+    [...model.busy.values()].forEach((terms, i) => restrict(`t${i}`, terms, longest));
+  }
   if (goal === "objective" && problem.objective === "bottleneck") {
     objective.set("t", 1);
     [...model.busy.values()].forEach((terms, i) => {
@@ -298,7 +302,7 @@ function decode(problem: PlacementProblem, { values }: MilpSolution): Choice {
 function shortagesOf(problem: PlacementProblem, solve: MilpSolver): Shortage[] {
   const solution = solve(lpText(problem, "shortage"));
   if (solution.status !== "optimal") throw new InternalError("the relaxed problem has no solution");
-  const { uses, totals } = outcome(problem, decode(problem, solution));
+  const { uses, totals, bottleneckS } = outcome(problem, decode(problem, solution));
   const needs: Shortage[] = [
     ...Object.entries(problem.capacity).map(([resource, available]) => ({
       resource,
@@ -307,8 +311,13 @@ function shortagesOf(problem: PlacementProblem, solve: MilpSolver): Shortage[] {
     })),
     ...TOTALS.flatMap((key) => {
       const available = problem.limits?.[key];
-      return available === undefined ? [] : [{ resource: key, available, needed: totalOf(totals, key) }];
+      return available === undefined
+        ? []
+        : [{ resource: key, available, needed: totalOf(totals, key) }];
     }),
+    ...(problem.limits?.bottleneckS === undefined
+      ? []
+      : [{ resource: "bottleneckS", available: problem.limits.bottleneckS, needed: bottleneckS }]),
   ];
   return needs.filter(({ available, needed }) => needed > available * (1 + ACCURACY));
 }

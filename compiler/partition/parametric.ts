@@ -2,7 +2,8 @@
  * Sweeps over the multiplier between two additive objectives. Every vertex of the lower convex hull
  * of all placements is the optimum of one weighted sum, found by one minimum cut; between two known
  * vertices the weights that make them equal tell whether there is a third (Eisner and Severance,
- * JACM 23, 1976). Points of the front above the hull need `milp.ts`.
+ * JACM 23, 1976). Points of the front above the hull need `milp.ts`, which also takes the cut's
+ * place where arrays are limited: the argument holds for any set of placements.
  *
  * The energy-delay product is exact: E T is quasi-concave for positive E and T, so its minimum over
  * any set lies at an extreme point of the set's convex hull, and because it grows in both, on the
@@ -36,6 +37,8 @@ export interface Hull {
 export interface HullOptions {
   /** Cuts to spend; a hull of k vertices needs 2 k + 1. */
   readonly maxCuts?: number;
+  /** What answers a weighted sum, exactly; minimum cuts unless arrays are limited. */
+  readonly minimise?: (graph: UnitGraph, weights: Weights) => CutResult;
 }
 
 /** Two hull points closer than this, relative to the objective, are one. */
@@ -73,10 +76,10 @@ export function lowerHull(
   graph: UnitGraph,
   x: Weights,
   y: Weights,
-  { maxCuts = 1000 }: HullOptions = {},
+  { maxCuts = 1000, minimise = minimumCut }: HullOptions = {},
 ): Hull {
-  const xBest = minimumCut(graph, x);
-  const yBest = minimumCut(graph, y);
+  const xBest = minimise(graph, x);
+  const yBest = minimise(graph, y);
   let cuts = 2;
   let complete = true;
 
@@ -91,7 +94,7 @@ export function lowerHull(
       return [{ ...a, edge: { wx, wy, bound: 0 } }];
     }
     cuts++;
-    const result = minimumCut(graph, combine(x, wx, y, wy));
+    const result = minimise(graph, combine(x, wx, y, wy));
     const c = pointOf(result, x, y);
     if (!isBelow(c, a, b)) return [{ ...a, edge: { wx, wy, bound: result.bound } }];
     return [...between(a, c), ...between(c, b)];
@@ -130,6 +133,10 @@ interface Segment {
   readonly floor: number;
 }
 
+/** Relative; infinite where a sum was not proved. */
+const gapOf = ({ objective, bound, optimal }: CutResult): number =>
+  !optimal ? Infinity : objective === 0 ? 0 : (objective - bound) / objective;
+
 /** Where two lines meet. */
 function corner(p: Line, q: Line): { x: number; y: number } {
   const det = p.wx * q.wy - q.wx * p.wy;
@@ -146,10 +153,12 @@ function corner(p: Line, q: Line): { x: number; y: number } {
  */
 export function minimumProduct(
   graph: UnitGraph,
-  { maxCuts = 1000 }: HullOptions = {},
+  { maxCuts = 1000, minimise = minimumCut }: HullOptions = {},
 ): ProductResult {
   const product = ({ x, y }: { x: number; y: number }): number => x * y;
-  const ends = [minimumCut(graph, ENERGY), minimumCut(graph, LATENCY)] as const;
+  const ends = [minimise(graph, ENERGY), minimise(graph, LATENCY)] as const;
+  // How far the sums themselves are from proved: nothing for cuts, a tolerance for a solver.
+  let gap = Math.max(...ends.map(gapOf));
   const first = pointOf(ends[0], ENERGY, LATENCY);
   const last = pointOf(ends[1], ENERGY, LATENCY);
   let best = product(first) <= product(last) ? first : last;
@@ -172,7 +181,8 @@ export function minimumProduct(
     cuts++;
     const wx = a.y - b.y;
     const wy = b.x - a.x;
-    const result = minimumCut(graph, combine(ENERGY, wx, LATENCY, wy));
+    const result = minimise(graph, combine(ENERGY, wx, LATENCY, wy));
+    gap = Math.max(gap, gapOf(result));
     const line: Line = { wx, wy, level: result.bound };
     const c = pointOf(result, ENERGY, LATENCY);
     if (isBelow(c, a, b)) {
@@ -190,6 +200,7 @@ export function minimumProduct(
   const lowest = Math.min(...floors, ...open.map(({ floor }) => floor));
   const bound = Math.min(objective, lowest * (1 - ROUNDING));
   const { assignment, totals } = best.result;
-  const optimal = objective - bound <= 10 * ROUNDING * objective;
+  const slack = (10 * ROUNDING + 4 * gap) * objective;
+  const optimal = gap < Infinity && objective - bound <= slack;
   return { assignment, totals, objective, bound, optimal, vertices };
 }

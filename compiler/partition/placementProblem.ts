@@ -40,10 +40,14 @@ export interface PlacementProblem {
   /** Place of the host, where model inputs and outputs are. */
   readonly hostPlace: string;
   readonly capacity: Readonly<Record<string, number>>;
-  /** Upper limits on the totals. */
-  readonly limits?: Partial<Totals> | undefined;
+  /** Upper limits on the totals, and on the seconds of the busiest resource. */
+  readonly limits?: Limits | undefined;
   /** A weighted sum, or the seconds of the busiest resource (pipelined throughput). */
   readonly objective: Weights | "bottleneck";
+}
+
+export interface Limits extends Partial<Totals> {
+  readonly bottleneckS?: number | undefined;
 }
 
 /** Unit id -> index of its option. */
@@ -108,6 +112,7 @@ export function feasible(problem: PlacementProblem, result: Outcome, slack = 1e-
   for (const [resource, capacity] of Object.entries(problem.capacity)) {
     if ((result.uses.get(resource) ?? 0) > capacity * (1 + slack)) return false;
   }
+  if (result.bottleneckS > (problem.limits?.bottleneckS ?? Infinity) * (1 + slack)) return false;
   return TOTALS.every((key) => {
     const limit = problem.limits?.[key];
     return limit === undefined || totalOf(result.totals, key) <= limit * (1 + slack);
@@ -116,8 +121,8 @@ export function feasible(problem: PlacementProblem, result: Outcome, slack = 1e-
 
 export interface FromGraph {
   /** Arrays that the chip has; no limit unless given. */
-  readonly arrays?: number;
-  readonly limits?: Partial<Totals>;
+  readonly arrays?: number | undefined;
+  readonly limits?: Limits | undefined;
   readonly objective: Weights | "bottleneck";
 }
 

@@ -2,16 +2,22 @@
 import { basename } from "node:path";
 import { buildPlan } from "../../compiler/artifact/build.ts";
 import type { Plan } from "../../compiler/artifact/plan.ts";
-import { compile, type Compiled, type Objective } from "../../compiler/compile.ts";
+import { compile, type Compiled } from "../../compiler/compile.ts";
+import { UserError } from "../../compiler/errors.ts";
 import { emitCrossbars } from "../../compiler/emit/crossbar/emit.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
 import { inspectModel } from "../../compiler/onnx/inspect.ts";
+import { arraysPerChip } from "../../compiler/partition/cost/counts.ts";
+import type { Objective, PlaceOptions } from "../../compiler/partition/place.ts";
 import type { AnalogChoice } from "../../compiler/partition/price.ts";
+import type { Target } from "../../targets/schema.ts";
 import { loadCard } from "../data/card.ts";
 import { writeArtifact } from "../files/artifactFiles.ts";
 import { loadModel } from "../files/modelFiles.ts";
 import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
+import { withFigures, type Figures } from "../files/targetFigures.ts";
 import { renderReport } from "../page/report.ts";
+import { highsSolver } from "../partition/highsSolver.ts";
 import { VERSION } from "./version.ts";
 
 export interface CompileRequest {
@@ -21,11 +27,17 @@ export interface CompileRequest {
   readonly target: string;
   readonly objective?: Objective;
   readonly analog?: AnalogChoice;
+  /** Figures of the target that are replaced, by name. */
+  readonly figures?: Figures;
+  /** Arrays there are, or those of one chip; as many chips as it takes without it. */
+  readonly capacity?: Capacity;
   /** Numbers for symbolic sizes. */
   readonly bind?: Readonly<Record<string, number>>;
   /** Where to write the artifact; nothing is written without it. */
   readonly out?: string;
 }
+
+export type Capacity = "chip" | number;
 
 export interface CompileResult {
   readonly compiled: Compiled;
@@ -37,16 +49,17 @@ export interface CompileResult {
 
 /** @throws UserError when the model or the target cannot be compiled, or the folder not written */
 export async function compileModel(request: CompileRequest): Promise<CompileResult> {
-  const loaded = loadTarget(request.target);
+  const loaded = withFigures(loadTarget(request.target), request.figures ?? {});
+  const { target } = loaded;
   const model = await loadModel(request.model);
   const card = await loadCard(request.model);
   const { graph } = importModel(model, request.bind ? { bind: request.bind } : {});
   const compiled = compile(graph, {
-    target: loaded.target,
+    target,
     objective: request.objective ?? "energy",
     analog: request.analog ?? "auto",
+    ...(await placeOptions(request, target)),
   });
-  const { target } = loaded;
   const crossbars = target.kind === "hybrid" ? emitCrossbars(compiled.hybrid, target) : undefined;
   const { opset, parameters } = inspectModel(model);
   const built = buildPlan({
@@ -54,6 +67,7 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
     compiled,
     model: { name: basename(request.model).replace(/\.onnx$/i, ""), opset, parameters },
     targetJson: loaded.json as Record<string, unknown>,
+    ...(request.figures ? { figures: request.figures } : {}),
     ...(loaded.device ? { deviceJson: loaded.deviceJson as Record<string, unknown> } : {}),
     tiles: crossbars?.tiles ?? 0,
     ...(card ? { card } : {}),
@@ -66,4 +80,23 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
     ...(crossbars && hasBlocks ? { crossbars } : {}),
   });
   return { compiled, loaded, plan, artifact: request.out };
+}
+
+/** The arrays that a request allows, and the solver where one is needed. */
+export async function placeOptions(
+  { objective, capacity }: Pick<CompileRequest, "objective" | "capacity">,
+  target: Target,
+): Promise<PlaceOptions> {
+  const arrays = capacity === undefined ? undefined : arraysOf(capacity, target);
+  if (arrays === undefined && objective !== "throughput") return {};
+  return { arrays, solve: await highsSolver() };
+}
+
+function arraysOf(capacity: Capacity, target: Target): number {
+  if (capacity !== "chip") return capacity;
+  if (target.kind === "hybrid") return arraysPerChip(target);
+  throw new UserError(`${target.name} has no arrays to be short of`, {
+    place: "--capacity",
+    remedy: "Leave it out, or name a target with analog arrays.",
+  });
 }

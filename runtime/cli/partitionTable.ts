@@ -6,8 +6,7 @@ import { si, table } from "./table.ts";
 
 function why(unit: Unit, placement: string): string {
   if (unit.reason !== undefined) return unit.reason;
-  if (unit.pinned !== undefined)
-    return `pinned by --analog ${unit.pinned === "analog" ? "all" : "none"}`;
+  if (unit.pinned !== undefined) return `pinned: asked to be ${unit.pinned}`;
   const [d, a] = [unit.digital.energyJ, unit.analog?.energyJ ?? Infinity];
   const cheaper = a < d ? "analog" : "digital";
   const larger = Math.max(a / d, d / a);

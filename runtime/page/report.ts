@@ -7,6 +7,7 @@ import * as Plot from "@observablehq/plot";
 import { parseHTML } from "linkedom";
 import type { Plan, PlanCost } from "../../compiler/artifact/plan.ts";
 import { parseTarget } from "../../targets/target.ts";
+import { compileCommandLine } from "../cli/shell.ts";
 import { si } from "../cli/table.ts";
 
 const escapes: Record<string, string> = {
@@ -112,7 +113,10 @@ export function renderReport(plan: Plan): string {
   const proof = plan.partition.optimal
     ? "proved optimal by the minimum cut"
     : `not proved optimal; no split is below ${plan.partition.bound}`;
-  const { objective, analog } = plan.options;
+  const { objective, analog, arrays, figures } = plan.options;
+  const command = compileCommandLine({
+    model: `${plan.model.name}.onnx`, target: target.name, objective, analog, capacity: arrays, figures,
+  });
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>${escape(plan.model.name)} on ${escape(target.name)}</title>
@@ -123,8 +127,7 @@ export function renderReport(plan: Plan): string {
 <p>${plan.model.parameters} parameters, ${plan.tiles} tiles. One inference:
 <b>${si(energyJ, "J")}</b>, <b>${si(latencyS, "s")}</b>, on ${(areaM2 * 1e6).toPrecision(3)} mm².
 The split minimises ${objective} and is ${proof}.</p>
-<p>Made by <code>crosstie compile ${escape(plan.model.name)}.onnx --target ${escape(target.name)}
---objective ${objective} --analog ${analog}</code> (${escape(plan.generator)}).</p>
+<p>Made by <code>${escape(command)}</code> (${escape(plan.generator)}).</p>
 <h2>Segments in order</h2>
 ${htmlTable(["segment", "kind", "nodes", "MACs", "energy", "latency"], segments)}
 <h2>Energy by segment</h2>

@@ -1,16 +1,18 @@
 /** `crosstie compile MODEL --target T`: partition, emit, and write the artifact. */
 import { basename } from "node:path";
 import { UserError } from "../../../compiler/errors.ts";
-import type { Compiled, Objective } from "../../../compiler/compile.ts";
+import type { Compiled } from "../../../compiler/compile.ts";
 import { printGraph } from "../../../compiler/graph/print.ts";
 import { printKernel } from "../../../compiler/kernels/print.ts";
 import type { Unit } from "../../../compiler/partition/units.ts";
+import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts";
 import type { AnalogChoice } from "../../../compiler/partition/price.ts";
 import { crossing, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import type { Plan } from "../../../compiler/artifact/plan.ts";
-import { compileModel, type CompileResult } from "../../api/compileModel.ts";
+import { compileModel, type Capacity, type CompileResult } from "../../api/compileModel.ts";
+import { parseFigures } from "../../files/targetFigures.ts";
 import { parseBindings } from "../bindings.ts";
-import type { CommandSpec } from "../command.ts";
+import type { CommandSpec, Options } from "../command.ts";
 import { explainPlacement, partitionTable } from "../partitionTable.ts";
 import { si } from "../table.ts";
 
@@ -97,6 +99,24 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
   };
 }
 
+/** `--analog` or `--analog-nodes`. */
+function analogChoice(options: Options): AnalogChoice {
+  const names = options.list("analogNodes").flatMap((text) => text.split(","));
+  const choice = options.choice<"auto" | "all" | "none">("analog") ?? "auto";
+  if (names.length === 0) return choice;
+  if (choice === "auto") return names.map((name) => name.trim()).filter((name) => name !== "");
+  throw new UserError(`contradicts --analog ${choice}`, {
+    place: "--analog-nodes",
+    remedy: "Give one of the two.",
+  });
+}
+
+/** `--capacity chip` or a number of arrays. */
+export function capacityOption(options: Options): Capacity | undefined {
+  if (options.text("capacity") === "chip") return "chip";
+  return options.integer("capacity", "--capacity", { min: 0 });
+}
+
 export const compileCommand: CommandSpec = {
   name: "compile",
   summary: "Partition a model, emit its kernels and crossbars, and write the artifact.",
@@ -108,13 +128,27 @@ export const compileCommand: CommandSpec = {
       flags: "--objective <what>",
       description: "what to minimise",
       default: "energy",
-      choices: ["energy", "latency", "edp"],
+      choices: OBJECTIVES,
     },
     {
       flags: "--analog <which>",
       description: "units that may be analog",
       default: "auto",
       choices: ["auto", "all", "none"],
+    },
+    {
+      flags: "--analog-nodes <names>",
+      description: "exactly these are analog (ONNX nodes or unit ids, separated by commas)",
+      repeatable: true,
+    },
+    {
+      flags: "--capacity <arrays>",
+      description: "arrays there are, or chip: those of one chip (default: as many as it takes)",
+    },
+    {
+      flags: "--set <name=value>",
+      description: "replace a figure of the target: adc=6, array=128, wire.rowSegment=2; repeat",
+      repeatable: true,
     },
     { flags: "--block-size <n>", description: "consecutive units per energy block", default: "1" },
     { flags: "--bind <sizes>", description: "numbers for symbolic sizes, such as H=224,W=224" },
@@ -136,6 +170,7 @@ export const compileCommand: CommandSpec = {
       });
     }
     const bind = parseBindings(options.text("bind"));
+    const capacity = capacityOption(options);
     const result = await compileModel({
       model: path,
       target: options.required(
@@ -144,7 +179,9 @@ export const compileCommand: CommandSpec = {
         "Name a preset (crosstie targets lists them) or a target file.",
       ),
       objective: options.choice<Objective>("objective") ?? "energy",
-      analog: options.choice<AnalogChoice>("analog") ?? "auto",
+      analog: analogChoice(options),
+      figures: parseFigures(options.list("set"), "--set"),
+      ...(capacity === undefined ? {} : { capacity }),
       ...(bind ? { bind } : {}),
       ...(level === undefined
         ? { out: options.text("out") ?? basename(path).replace(/\.onnx$/i, "") + ".crosstie" }

@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import type { CommandSpec } from "../command.ts";
 import { packageFile } from "../../files/packageFiles.ts";
 import { invoke } from "../program.ts";
+import { quoted } from "../shell.ts";
 import { compileCommand } from "./compile.ts";
 import { inspect } from "./inspect.ts";
 import { simulate } from "./simulate.ts";
@@ -19,9 +20,6 @@ interface Result {
   readonly steps: readonly { readonly command: string; readonly result: unknown }[];
   readonly artifact: string;
 }
-
-/** Words as a shell takes them: brackets are its business unless quoted. */
-const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word}'`);
 
 function stepsFor(model: string, target: string, folder: string, images: number): Step[] {
   return [

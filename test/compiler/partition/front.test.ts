@@ -48,10 +48,10 @@ describe("Pareto front", () => {
 
   it("has points above the hull when a solver is given, not dominated either", () => {
     let limited = 0;
-    for (let seed = 1; seed <= 6; seed++) {
-      limited += expectFront(ladder(9, seed), { points: 16, solve });
+    for (let seed = 1; seed <= 3; seed++) {
+      limited += expectFront(ladder(9, seed), { points: 12, solve });
     }
-    expect(limited).toBeGreaterThan(6);
+    expect(limited).toBeGreaterThan(3);
   });
 
   it("has 24 points on a graph of 150 units, quickly", () => {
