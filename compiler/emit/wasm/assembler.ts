@@ -275,7 +275,7 @@ export class ModuleWriter {
     out.push([10, ...unsigned(bodies.length)]);
     out.push(bodies.view());
     section(0, this.#names());
-    return out.view();
+    return out.view().slice();
   }
 
   /** Custom section "name": module, functions, parameters. */

@@ -6,13 +6,14 @@
  * otherwise; range reductions: Cody & Waite 1980 and Payne & Hanek 1983 for sin, cos, tan. The one
  * fitted polynomial (erfc) is our own least-maximum fit. Four lanes at a time: `mathVector.ts`.
  */
-import { Code, type Value } from "./code.ts";
+import { Code, type Value, type Variable } from "./code.ts";
 import type { FunctionRef, ModuleWriter, Signature } from "./assembler.ts";
 import { writeCode } from "./codeWriter.ts";
 
 export const mathFunctions = [
   "exp", "log", "pow", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh",
-  "asinh", "acosh", "atanh", "erf", "rem", "powInteger", "reduceQuarters", "reduceRest",
+  "asinh", "acosh", "atanh", "erf", "rem", "powInteger", "powUnsigned",
+  "reduceQuarters", "reduceRest",
 ] as const;
 export type MathFunction = (typeof mathFunctions)[number];
 
@@ -364,28 +365,39 @@ const definitions: Record<MathFunction, Definition> = {
       return c.select(isNaN, b as Value, c.op("f32.copysign", size, a as Value));
     },
   },
-  /** a^b of i32, wrapping, by squaring; a negative exponent truncates toward zero. */
+  /** a^b of i32, wrapping; a negative exponent truncates toward zero. */
   powInteger: {
     parameters: ["i32", "i32"], results: ["i32"],
     build(c, _library, [a, b]) {
-      const [x, y] = [a as Value, b as Value];
-      const one = c.i32(1);
-      const [result, factor, left] = [
-        c.variable("i32", one), c.variable("i32", x), c.variable("i32", y)];
-      const isNegative = c.op("i32.lt_s", y, c.i32(0));
-      c.if(isNegative, () => {
+      const [x, y, one] = [a as Value, b as Value, c.i32(1)];
+      const result = c.variable("i32", one);
+      c.if(c.op("i32.lt_s", y, c.i32(0)), () => {
         const parity = c.select(c.op("i32.and", y, one), c.i32(-1), one);
         c.set(result, c.select(c.op("i32.eq", x, one), one,
           c.select(c.op("i32.eq", x, c.i32(-1)), parity, c.i32(0))));
-      }, () => c.repeat(() => {
-        const [r, f, e] = [c.read(result), c.read(factor), c.read(left)];
-        c.set(result, c.select(c.op("i32.and", e, one), c.mul(r, f), r));
-        c.set(factor, c.mul(f, f));
-        const rest = c.op("i32.shr_u", e, one);
-        c.set(left, rest);
-        return rest;
-      }));
+      }, () => bySquaring(c, x, y, result));
+      return c.read(result);
+    },
+  },
+  powUnsigned: {
+    parameters: ["i32", "i32"], results: ["i32"],
+    build(c, _library, [a, b]) {
+      const result = c.variable("i32", c.i32(1));
+      bySquaring(c, a as Value, b as Value, result);
       return c.read(result);
     },
   },
 };
+
+/** result *= x^y, modulo 2^32, for y as an unsigned number. */
+function bySquaring(c: Code, x: Value, y: Value, result: Variable): void {
+  const [factor, left] = [c.variable("i32", x), c.variable("i32", y)];
+  c.repeat(() => {
+    const [r, f, e] = [c.read(result), c.read(factor), c.read(left)];
+    c.set(result, c.select(c.op("i32.and", e, c.i32(1)), c.mul(r, f), r));
+    c.set(factor, c.mul(f, f));
+    const rest = c.op("i32.shr_u", e, c.i32(1));
+    c.set(left, rest);
+    return rest;
+  });
+}

@@ -108,7 +108,7 @@ export const scalarBinary: Record<ExprBinary, ByType<BinaryRule>> = {
   pow: {
     f32: (c, a, b, library) => library.call(c, "pow", a, b),
     i32: (c, a, b, library) => library.call(c, "powInteger", a, b),
-    u32: (c, a, b, library) => library.call(c, "powInteger", a, b),
+    u32: (c, a, b, library) => library.call(c, "powUnsigned", a, b),
   },
   max: {
     f32: plain2("f32.max"), i32: choose("i32.gt_s"), u32: choose("i32.gt_u"),
