@@ -214,7 +214,8 @@ export function compare(
   for (let i = 0; i < sizeOf(expected.shape); i++) {
     const [x, y] = [elementAt(actual, i), elementAt(expected, i)];
     if (x === y || (Number.isNaN(x) && Number.isNaN(y))) continue;
-    const close = !exact && Math.abs(x - y) <= absolute + relative * Math.abs(y);
+    const close = !exact && Number.isFinite(y) &&
+      Math.abs(x - y) <= absolute + relative * Math.abs(y);
     if (!close) return `is ${x} instead of ${y} at element ${i}`;
   }
   return undefined;
