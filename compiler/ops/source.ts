@@ -1,5 +1,5 @@
 /** Primitives without tensor operands: constants, sizes, index ramps; and random bits of a key. */
-import { denseData, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
+import { elementAt, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import { flatten } from "../kernels/pool.ts";
 import type { Expr } from "../kernels/expr.ts";
 import type { ExprPool } from "../kernels/pool.ts";
@@ -22,7 +22,7 @@ export const constant: Primitive<"constant"> = {
       if (!tensor.splat && sizeOf(tensor.shape) !== 1) {
         throw new InternalError("a constant with several elements reached an expression");
       }
-      return pool.const(denseData(tensor)[0] as number, scalarTypeOf(tensor.dtype));
+      return pool.const(elementAt(tensor, 0), scalarTypeOf(tensor.dtype));
     },
   },
   work: noWork,
