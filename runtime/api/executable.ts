@@ -28,7 +28,10 @@ export interface Executable {
   readonly notes: readonly string[];
 }
 
-export async function openArtifact(directory: string, device: Device): Promise<Executable> {
+export async function openArtifact(
+  directory: string,
+  device: Device,
+): Promise<Executable & { readonly artifact: Artifact }> {
   const artifact = await readArtifact(directory);
   const { program, wgsl, wasm, plan } = artifact;
   const session = await Session.create(device, program, { wgsl, wasm });

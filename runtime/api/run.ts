@@ -6,7 +6,10 @@ import { openDevice, type DeviceChoice } from "../device/open.ts";
 import { readNpy, writeNpy } from "../data/npy.ts";
 import { fromTensor, toTensor } from "../data/tensors.ts";
 import { identifier } from "../../compiler/kernels/names.ts";
-import { openChip, type ChipMode } from "./chip.ts";
+import type { Artifact } from "../files/artifactFiles.ts";
+import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
+import type { Device } from "../device/device.ts";
+import { openIdealChip, openSimulator, type ChipMode } from "./chip.ts";
 import { openExecutable } from "./executable.ts";
 
 export interface RunRequest {
@@ -41,10 +44,9 @@ export async function runModel(request: RunRequest): Promise<RunResult> {
       inputs,
       request.source,
     );
-    const chip = await openChip(request.chip, artifact, device, request);
-    if (chip?.needsCalibration) await chip.calibrate(hybrid, [inputs]);
+    const chip = await chipFor(request, artifact, hybrid, inputs, device);
     const start = performance.now();
-    const outputs = await hybrid.run(inputs, chip?.blocks);
+    const outputs = await hybrid.run(inputs, chip);
     const seconds = (performance.now() - start) / 1000;
     const written: Record<string, { shape: readonly number[]; file: string }> = {};
     for (const [name, tensor] of outputs) {
@@ -62,6 +64,27 @@ export async function runModel(request: RunRequest): Promise<RunResult> {
   } finally {
     device.destroy();
   }
+}
+
+/** The chip that was asked for, calibrated on the very inputs where it has to be. */
+async function chipFor(
+  { chip: mode, seed, source }: RunRequest,
+  artifact: Artifact | undefined,
+  hybrid: HybridSession,
+  inputs: ReadonlyMap<string, Tensor>,
+  device: Device,
+): Promise<ChipBlocks | undefined> {
+  if (mode === "none") return undefined;
+  if (!artifact) {
+    throw new UserError("is a model, which has no chip yet", {
+      place: source,
+      remedy: "Compile it with crosstie compile, and run the artifact.",
+    });
+  }
+  if (mode === "ideal") return openIdealChip(artifact, device);
+  const chip = await openSimulator(artifact, device, { seed });
+  if (chip?.needsCalibration) await chip.calibrate(hybrid, [inputs]);
+  return chip;
 }
 
 /** Blames a misspelt input before anything runs. */

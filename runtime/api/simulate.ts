@@ -8,7 +8,8 @@ import { cardSchema } from "../../models/card.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
 import { openDevice, type DeviceChoice } from "../device/open.ts";
 import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
-import { openChip, type BlockStatistics } from "./chip.ts";
+import type { BlockStatistics } from "../chip/chipSimulator.ts";
+import { openIdealChip, openSimulator } from "./chip.ts";
 import { openArtifact } from "./executable.ts";
 
 export interface SimulateRequest {
@@ -52,7 +53,7 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
   const device = await openDevice(request.device);
   try {
     const { hybrid, artifact } = await openArtifact(request.directory, device);
-    const card = cardSchema.safeParse(artifact?.plan.card).data;
+    const card = cardSchema.safeParse(artifact.plan.card).data;
     const dataset = await openDataset(request.data, {
       ...(request.dataDir === undefined ? {} : { dataDir: request.dataDir }),
       ...(card ? { preprocessing: card.preprocessing, shape: card.inputShape } : {}),
@@ -63,19 +64,19 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
         request.onProgress?.(stage, done, dataset.count),
       );
     const digital = await evaluate("digital");
-    const idealChip = await openChip("ideal", artifact, device, request);
-    const ideal = await evaluate("ideal chip", idealChip?.blocks);
-    const chip = await openChip("simulated", artifact, device, request);
+    const ideal = await evaluate("ideal chip", await openIdealChip(artifact, device));
+    const chip = await openSimulator(artifact, device, request);
     const trials: number[] = [];
     let chipSeconds = 0;
-    if (chip) {
-      const { images } = dataset.batch(0, Math.min(CALIBRATION, dataset.count));
-      const shape = [Math.min(CALIBRATION, dataset.count), ...dataset.sampleShape];
+    if (chip?.needsCalibration) {
+      const count = Math.min(CALIBRATION, dataset.count);
+      const { images } = dataset.batch(0, count);
+      const shape = [count, ...dataset.sampleShape];
       await chip.calibrate(hybrid, [new Map([[input, tensor("float32", shape, images)]])]);
     }
     for (let trial = 0; trial < request.trials; trial++) {
-      await chip?.reprogram(trial);
-      const { accuracy, seconds } = await evaluate(`chip, trial ${trial + 1}`, chip?.blocks);
+      chip?.reprogram(trial);
+      const { accuracy, seconds } = await evaluate(`chip, trial ${trial + 1}`, chip);
       trials.push(accuracy);
       chipSeconds += seconds;
     }

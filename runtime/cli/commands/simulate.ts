@@ -46,8 +46,16 @@ export function renderSimulation({
   if (blocks.length > 0) {
     parts.push(
       table(
-        ["block", "signal to noise, dB", "saturated conversions"],
-        blocks.map((b) => [b.id, Number(b.snrDb.toFixed(1)), percent(b.saturated)]),
+        ["block", "signal to noise", "clipped conversions"],
+        blocks.map(({ id, snrDb, saturation }) => {
+          const clipped = saturation.reduce((sum, tile) => sum + tile.clipped, 0);
+          const all = saturation.reduce((sum, tile) => sum + tile.conversions, 0);
+          return [
+            id,
+            snrDb === null ? "exact" : `${snrDb.toFixed(1)} dB`,
+            all === 0 ? "-" : percent(clipped / all),
+          ];
+        }),
       ),
     );
   }

@@ -1,0 +1,109 @@
+/**
+ * Opens the chip that `run` and `simulate` ask for, from the files of an artifact. A chip is
+ * programmed before it computes anything: no accuracy comes from cells that were never written.
+ */
+import { join } from "node:path";
+import { artifactFiles } from "../../compiler/artifact/plan.ts";
+import { parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
+import { InternalError, UserError } from "../../compiler/errors.ts";
+import { parseGraph } from "../../compiler/graph/parse.ts";
+import { parseDevice, parseTarget } from "../../targets/target.ts";
+import { ChipSimulator, IdealChip, type ChipSource } from "../chip/chipSimulator.ts";
+import {
+  imperfectionNames,
+  imperfections,
+  type Imperfection,
+  type Imperfections,
+} from "../chip/imperfections.ts";
+import { readTensors } from "../data/tensorStore.ts";
+import type { Device } from "../device/device.ts";
+import type { ChipBlocks } from "../execute/hybridSession.ts";
+import type { Artifact } from "../files/artifactFiles.ts";
+
+export const chipModes = ["none", "ideal", "simulated"] as const;
+export type ChipMode = (typeof chipModes)[number];
+
+export interface ChipRequest {
+  readonly seed: number;
+  /** Seconds from programming to reading; the device's first measurement unless given. */
+  readonly time?: number;
+  /** Imperfections to leave on; all by default. */
+  readonly only?: readonly string[];
+}
+
+/** What the artifact says of its chip; undefined when every unit is digital. */
+export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | undefined> {
+  const { plan, directory, crossbars, conductancesPath } = artifact;
+  if (crossbars === undefined || conductancesPath === undefined) return undefined;
+  const place = join(directory, artifactFiles.plan);
+  const config = parseCrossbars(crossbars, join(directory, artifactFiles.crossbars));
+  const target = parseTarget(plan.target, `${place}: target`);
+  if (target.kind !== "hybrid" || plan.device === undefined) {
+    throw new UserError("has crossbars, but its target has none", {
+      place,
+      remedy: "Compile the model again with crosstie compile.",
+    });
+  }
+  const blocks = config.blocks.map((crossbar) => {
+    const segment = plan.segments.find((s) => s.id === crossbar.id);
+    if (segment?.graph === undefined) {
+      throw new UserError(`has no graph for the block ${crossbar.id}`, {
+        place,
+        remedy: "Compile the model again with crosstie compile.",
+      });
+    }
+    const source = `${place}: graph of ${crossbar.id}`;
+    return { crossbar, graph: parseGraph(segment.graph, artifact.weights, source) };
+  });
+  const tensors = await readTensors(conductancesPath);
+  return {
+    config,
+    target,
+    cells: parseDevice(plan.device, `${place}: device`),
+    blocks,
+    read: (name) => {
+      const held = tensors.get(name);
+      if (!held) throw new InternalError(`${conductancesPath} has no tensor ${name}`);
+      return held.data;
+    },
+  };
+}
+
+/** @throws UserError when a name is not that of an imperfection */
+export function chosenImperfections(only: readonly string[] | undefined): Imperfections {
+  const unknown = only?.find((name) => !(imperfectionNames as readonly string[]).includes(name));
+  if (unknown !== undefined) {
+    throw new UserError(`"${unknown}" is no imperfection`, {
+      place: "--only",
+      remedy: `Use some of: ${imperfectionNames.join(", ")}.`,
+    });
+  }
+  return imperfections(only as readonly Imperfection[] | undefined);
+}
+
+/** The simulated chip of an artifact; undefined when it has no analog block. */
+export async function openSimulator(
+  artifact: Artifact,
+  device: Device,
+  { seed, time, only }: ChipRequest,
+): Promise<ChipSimulator | undefined> {
+  const chosen = chosenImperfections(only);
+  const source = await chipSourceOf(artifact);
+  return (
+    source &&
+    new ChipSimulator(device, source, {
+      seed,
+      imperfections: chosen,
+      ...(time === undefined ? {} : { time }),
+    })
+  );
+}
+
+/** The ideal chip of an artifact; undefined when it has no analog block. */
+export async function openIdealChip(
+  artifact: Artifact,
+  device: Device,
+): Promise<ChipBlocks | undefined> {
+  const source = await chipSourceOf(artifact);
+  return source && new IdealChip(device, source);
+}
