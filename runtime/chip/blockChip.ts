@@ -1,0 +1,312 @@
+/**
+ * One analog block on a simulated chip: its tiles programmed, its converters ranged, and the
+ * sessions that run it. Which blocks there are, what samples they see and when they run is the
+ * business of `chipSimulator.ts`.
+ */
+import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
+import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import { InternalError, UserError } from "../../compiler/errors.ts";
+import type { Dim } from "../../compiler/graph/dim.ts";
+import type { DType } from "../../compiler/graph/dtype.ts";
+import type { Graph, Value } from "../../compiler/graph/graph.ts";
+import { tensor, type Tensor } from "../../compiler/graph/tensor.ts";
+import { buildProgram } from "../../compiler/kernels/program.ts";
+import { prune } from "../../compiler/passes/rewrite.ts";
+import type { Device, DeviceBuffer } from "../device/device.ts";
+import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
+import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.ts";
+import type { BlockDescription } from "./idealBlock.ts";
+import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
+import { keyOf } from "./normal.ts";
+import { findHeart, type Heart } from "./operand.ts";
+import { inputRange, passesOf, type Pass } from "./passes.ts";
+import { programBlock, trialsDiffer, type ChipSetting } from "./programBlock.ts";
+import {
+  currentsName, simulatedGraph, type PlanNames, type ProductPlan,
+} from "./simulatedGraph.ts";
+import type { BlockMatrices } from "./tileMatrix.ts";
+
+/** A session with the names under which the simulation sets its constants. */
+interface Simulated {
+  readonly session: Session;
+  readonly names: PlanNames;
+}
+
+type Inputs = ReadonlyMap<string, Feed>;
+
+export class BlockChip {
+  readonly id: string;
+  readonly graph: Graph;
+  readonly layout: BlockLayout;
+  readonly passes: readonly Pass[];
+
+  readonly #device: Device;
+  readonly #block: BlockDescription;
+  readonly #setting: ChipSetting;
+  readonly #encoding: Encoding;
+  readonly #place: { heart: Heart; input: number };
+  readonly #plan: ProductPlan;
+  readonly #scales: Float32Array;
+  readonly #output: string;
+
+  #run: Simulated | undefined;
+  #observer: Simulated | undefined;
+  #digital: Session | undefined;
+  #drive: Session | undefined;
+  #trial: number | undefined;
+  #matrices: BlockMatrices | undefined;
+  /** Largest magnitude of the inputs that calibration has seen. */
+  #largest = 0;
+  #lsbs: Lsbs | undefined;
+
+  /** @throws UserError when the target combines what has no meaning together */
+  constructor(device: Device, block: BlockDescription, setting: ChipSetting) {
+    const { crossbar, graph } = block;
+    const { config, imperfections } = setting;
+    this.id = crossbar.id;
+    this.graph = graph;
+    this.#device = device;
+    this.#block = block;
+    this.#setting = setting;
+    this.#encoding = encodingFrom(config);
+    this.#place = findHeart(graph, crossbar.weights.name);
+    this.#scales = Float32Array.from(setting.read(crossbar.scales));
+    this.#output = (graph.outputs[0] as { name: string }).name;
+    this.layout = layoutOf(config, crossbar);
+    this.passes = passesOf(config);
+    const { scheme, subtract, zero } = config.encoding;
+    const sensed = config.input.coding === "digital";
+    this.#plan = {
+      config, layout: this.layout, passes: this.passes, sensed,
+      converters: imperfections.converters,
+      noise: imperfections.readNoise && !sensed,
+      mismatch: config.converter.gainSpread > 0 || config.converter.offsetSpread > 0,
+      digitalZero: scheme === "offset" && (sensed || subtract === "digital") ? zero : 0,
+    };
+  }
+
+  /** Whether ranges have to be set by samples before the block can run. */
+  get needsCalibration(): boolean {
+    return this.#plan.converters || this.#plan.noise;
+  }
+
+  /** True when converters round and clip column currents. */
+  get converts(): boolean {
+    return this.#plan.converters && !this.#plan.sensed;
+  }
+
+  /** Value of one code per kind of conversion and slice, once set. */
+  get lsbs(): Lsbs | undefined {
+    return this.#lsbs;
+  }
+
+  // ---- programming and ranges --------------------------------------------------------------
+
+  /** Programs all tiles as chip number `trial`, unless that is what they are. */
+  program(trial: number): void {
+    const before = this.#trial;
+    this.#trial = trial;
+    if (before === trial || (before !== undefined && !trialsDiffer(this.#setting))) return;
+    this.#matrices =
+      programBlock(this.#block, this.#setting, this.layout, trial, this.#plan.noise);
+    this.#setAll();
+  }
+
+  /**
+   * Widens the input range to what samples drive the rows with.
+   * @throws UserError when the target's inputs are unsigned and the samples are not
+   */
+  seeInputs(values: Float32Array): void {
+    const { input, target } = this.#setting.config;
+    const onlyPositive = input.sign === "unsigned" && this.#plan.converters;
+    for (const v of values) {
+      if (v < 0 && onlyPositive) {
+        throw new UserError(`block ${this.id} has negative inputs, the target's are unsigned`, {
+          place: `target ${target.name}: input.sign`,
+          remedy: "Use sign-magnitude or two's complement inputs.",
+        });
+      }
+      this.#largest = Math.max(this.#largest, Math.abs(v));
+    }
+    this.#setAll();
+  }
+
+  /** Sets converter ranges; `observed`: magnitude per kind and slice, where samples decide. */
+  setRanges(observed: readonly (readonly number[])[]): void {
+    this.#lsbs = converterLsbs(
+      this.#setting.config, this.#encoding, this.layout, this.passes, observed);
+    this.#setAll();
+  }
+
+  #setAll(): void {
+    for (const one of [this.#run, this.#observer]) if (one) this.#set(one);
+  }
+
+  #set({ session, names }: Simulated): void {
+    const put = (name: string | undefined, data: Float32Array | undefined): void => {
+      if (name === undefined || !data) return;
+      // A constant of one element has a second one beside it, see `simulatedGraph.ts`.
+      const held = data.length === 1 ? Float32Array.of(data[0] as number, 0) : data;
+      session.setConstant(name, tensor("float32", [held.length], held));
+    };
+    const matrices = this.#matrices as BlockMatrices;
+    const { converters } = this.#plan;
+    put(names.weights, matrices.weights);
+    put(names.variance, matrices.variance);
+    // Without converters the largest input takes the read voltage.
+    const perRead = converters ? 1 : this.#largest ** 2;
+    put(names.thermal, matrices.thermal?.map((x) => x * perRead));
+    const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
+    put(names.outputScale, this.#scales.map((s) => s * unit));
+    if (names.codesPerUnit.length > 0) this.#setConverters(names, put);
+  }
+
+  /** Value of one step of the quantised input. */
+  #inputStep(): number {
+    const { high } = inputRange(this.#setting.config.input);
+    return this.#largest > 0 ? this.#largest / high : 1;
+  }
+
+  #setConverters(
+    names: PlanNames, put: (name: string | undefined, data: Float32Array) => void,
+  ): void {
+    const { columns, slices, sides } = this.layout;
+    // Before the first range is set, one code per unit.
+    const lsbOf = (kind: number, column: number): number =>
+      this.#lsbs?.[kind]?.[Math.floor(column / sides) % slices] ?? 1;
+    const mismatch = this.#plan.mismatch ? this.#mismatch() : undefined;
+    names.unitsPerCode.forEach((name, kind) => put(name,
+      Float32Array.from({ length: columns }, (_, column) => lsbOf(kind, column))));
+    const count = mismatch ? mismatch.gain.length : columns;
+    names.codesPerUnit.forEach((name, kind) => put(name,
+      Float32Array.from({ length: count }, (_, i) =>
+        (mismatch?.gain[i] ?? 1) / lsbOf(kind, i % columns))));
+    if (mismatch) put(names.codeOffset, mismatch.offset);
+  }
+
+  #mismatch(): ReturnType<typeof drawMismatch> {
+    const { config, seed } = this.#setting;
+    const fullScale = codeRange(config, this.passes.at(-1) as Pass).high;
+    return drawMismatch(config, this.#block.crossbar, this.layout, seed, this.#trial as number,
+      fullScale);
+  }
+
+  // ---- running -----------------------------------------------------------------------------
+
+  async #simulated(observe: boolean): Promise<Simulated> {
+    const known = observe ? this.#observer : this.#run;
+    if (known) return known;
+    if (!this.#matrices) throw new InternalError(`block ${this.id} was not programmed`);
+    const { graph, names, boundaries } =
+      simulatedGraph(this.graph, this.#place, this.#plan, observe);
+    const session = await Session.create(this.#device, buildProgram(graph, { boundaries }));
+    const made = { session, names };
+    this.#set(made);
+    if (observe) this.#observer = made;
+    else this.#run = made;
+    return made;
+  }
+
+  /** The block's inputs and those that the simulation adds. */
+  #feeds(names: PlanNames, inputs: Inputs, run: number): Map<string, Feed> {
+    const feeds = new Map(inputs);
+    if (names.stepsPerUnit !== undefined) {
+      const steps = Float32Array.of(1 / this.#inputStep());
+      feeds.set(names.stepsPerUnit, tensor("float32", [1], steps));
+    }
+    if (names.keys !== undefined) {
+      const { seed } = this.#setting;
+      const count = this.#plan.converters ? this.passes.length : 1;
+      const keys = Array.from({ length: count }, (_, pass) =>
+        keyOf(seed, "read", this.#trial as number, this.id, run, pass));
+      feeds.set(names.keys, tensor("uint32", [count, 2], Uint32Array.from(keys.flat())));
+    }
+    return feeds;
+  }
+
+  /**
+   * Runs the block on the chip.
+   * @param run number of this run since programming: read noise differs from run to run
+   * @param output memory of the result
+   */
+  async run(inputs: Inputs, run: number, output: DeviceBuffer): Promise<DeviceTensor> {
+    if (this.needsCalibration && !this.#lsbs) {
+      throw new InternalError(`block ${this.id} runs before it was calibrated`);
+    }
+    const { session, names } = await this.#simulated(false);
+    const held = await session.dispatch(
+      this.#feeds(names, inputs, run), new Map([[this.#output, output]]));
+    return held.get(this.#output) as DeviceTensor;
+  }
+
+  /** Column currents of every pass before conversion, [chunks, columns, positions..]. */
+  async currents(inputs: Inputs, run: number): Promise<Float32Array[]> {
+    const { session, names } = await this.#simulated(true);
+    const held = await session.dispatch(this.#feeds(names, inputs, run));
+    const out: Float32Array[] = [];
+    for (let pass = 0; held.has(currentsName(pass)); pass++) {
+      const one = held.get(currentsName(pass)) as DeviceTensor;
+      out.push((await session.readTensor(one, "float32")).data as Float32Array);
+    }
+    return out;
+  }
+
+  /** Shape of the currents of one pass, symbols included. */
+  async currentsShape(): Promise<readonly Dim[]> {
+    const { session: { program } } = await this.#simulated(true);
+    const found = program.outputs.find((o) => o.name === currentsName(0));
+    return program.buffers[found?.buffer as number]?.shape as readonly Dim[];
+  }
+
+  /** Name of the tile behind a column of a chunk; undefined for padding. */
+  tileOf(chunk: number, column: number): string | undefined {
+    this.#tiles ??= tilesByColumn(this.layout, this.#block.crossbar);
+    return this.#tiles[chunk * this.layout.columns + column];
+  }
+  #tiles: readonly (string | undefined)[] | undefined;
+
+  /** Column currents between which converters of a pass do not clip, before gain and offset. */
+  currentLimits(pass: Pass, slice: number): { low: number; high: number } {
+    const { low, high } = codeRange(this.#setting.config, pass);
+    const lsb = this.#lsbs?.[pass.kind]?.[slice] ?? 1;
+    return { low: (low - 0.5) * lsb, high: (high + 0.5) * lsb };
+  }
+
+  /** Copies an input of the block to the host. */
+  async readInput(held: DeviceTensor, dtype: DType): Promise<Tensor> {
+    return (await this.#simulated(true)).session.readTensor(held, dtype);
+  }
+
+  /** The block's digital twin. */
+  async digital(inputs: Inputs, output?: DeviceBuffer): Promise<DeviceTensor> {
+    this.#digital ??= await Session.create(this.#device, buildProgram(this.graph));
+    const held = await this.#digital.dispatch(inputs,
+      output ? new Map([[this.#output, output]]) : new Map());
+    return held.get(this.#output) as DeviceTensor;
+  }
+
+  /** Elements of a result of this block. */
+  async read(held: DeviceTensor): Promise<Float32Array> {
+    const session = this.#digital ?? (await this.#simulated(false)).session;
+    return (await session.readTensor(held, "float32")).data as Float32Array;
+  }
+
+  /** What drives the rows, before windows are taken. */
+  async drive(inputs: Inputs): Promise<Float32Array> {
+    if (!this.#drive) {
+      const value = this.#place.heart.inputs[this.#place.input] as Value;
+      const graph = { ...this.graph, outputs: [{ name: "drive", value }] };
+      this.#drive = await Session.create(this.#device, buildProgram(prune(graph)));
+    }
+    const held = await this.#drive.run(inputs);
+    return (held.get("drive") as Tensor).data as Float32Array;
+  }
+
+  /** Frees the memory on the device. */
+  release(): void {
+    for (const one of [this.#run?.session, this.#observer?.session, this.#digital, this.#drive]) {
+      one?.release();
+    }
+    this.#run = this.#observer = this.#digital = this.#drive = undefined;
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The cells of a tile once they are programmed: what conductance each has at any later time, and
+ * how noisy a read of it is. Means and spreads come from the device file, by the formulas of
+ * `targets/deviceModel.ts`; here they meet random numbers. A cell keeps its draws for its life:
+ * asked twice for the same time it answers the same, asked later it has moved on from there.
+ */
+import type { Device } from "../../targets/device.ts";
+import {
+  driftExponent, programmingSigma, readSigma, relaxation,
+} from "../../targets/deviceModel.ts";
+import type { Second, Siemens } from "../../targets/units.ts";
+import { keyOf, normalAt, uniformAt, type Key } from "./normal.ts";
+
+/** Which of the cells' imperfections there are. */
+export interface CellFaults {
+  /** Spread of what programming reaches. */
+  readonly programming: boolean;
+  /** What time does: relaxation, drift, and the growth of the spread. */
+  readonly drift: boolean;
+  readonly stuck: boolean;
+}
+
+/** Cells in use between gMin and gMax, which need not be the window they were measured in. */
+export interface CellTechnology {
+  readonly device: Device;
+  readonly gMin: number;
+  readonly gMax: number;
+}
+
+/** Seconds after programming at which a device's first spread was measured. */
+export const firstTime = (device: Device): number =>
+  (device.programming.spread[0] as { time: { value: number } }).time.value;
+
+/** A function of conductance whose values are kept: discrete levels are few. */
+function remembered<T>(f: (g: number) => T): (g: number) => T {
+  const known = new Map<number, T>();
+  return (g) => {
+    const held = known.get(g);
+    if (held !== undefined) return held;
+    const value = f(g);
+    if (known.size < 4096) known.set(g, value);
+    return value;
+  };
+}
+
+export class ProgrammedCells {
+  readonly #technology: CellTechnology;
+  readonly #target: ArrayLike<number>;
+  readonly #key: Key;
+  readonly #faults: CellFaults;
+
+  /**
+   * Programs cells.
+   * @param target conductances that are wanted, siemens
+   * @param key the stream that these cells draw from; another key is another array of devices
+   */
+  constructor(
+    technology: CellTechnology, target: ArrayLike<number>, key: Key, faults: CellFaults,
+  ) {
+    this.#technology = technology;
+    this.#target = target;
+    this.#key = key;
+    this.#faults = faults;
+  }
+
+  /**
+   * Conductances `t` seconds after programming, siemens. Without drift they stay as the first
+   * measurement after programming found them.
+   */
+  at(t: number): Float64Array {
+    const { device, gMin, gMax } = this.#technology;
+    const { programming, drift, stuck } = this.#faults;
+    const out = Float64Array.from(this.#target);
+    if (programming) this.#spread(out, drift ? t : firstTime(device));
+    if (drift) this.#age(out, t);
+    if (stuck) this.#stick(out, gMin, gMax);
+    return out;
+  }
+
+  #spread(cells: Float64Array, t: number): void {
+    const { device, gMax } = this.#technology;
+    const { distribution } = device.programming;
+    const key = keyOf(0, this.#key[0], this.#key[1], "programming");
+    const sigma = remembered((g) =>
+      programmingSigma(device, g as Siemens, t as Second, gMax as Siemens));
+    for (let i = 0; i < cells.length; i++) {
+      const g = cells[i] as number;
+      const s = sigma(g);
+      if (s === 0) continue;
+      cells[i] = distribution === "log-normal" ? g * Math.exp(s * normalAt(key, i))
+        : Math.max(0, g + s * (distribution === "normal" ? normalAt(key, i)
+          : 2 * uniformAt(key, i) - 1));
+    }
+  }
+
+  /** Relaxation and drift follow the conductance that was wanted, as their fits were made. */
+  #age(cells: Float64Array, t: number): void {
+    const { device, gMax } = this.#technology;
+    const { kind } = device.time;
+    if (kind === "none") return;
+    const key = keyOf(0, this.#key[0], this.#key[1], "drift");
+    const relaxed = remembered((g) =>
+      relaxation(device, g as Siemens, t as Second, gMax as Siemens));
+    const exponent = remembered((g) => driftExponent(device, g as Siemens, gMax as Siemens));
+    for (let i = 0; i < cells.length; i++) {
+      const wanted = this.#target[i] as number;
+      if (kind === "log-time") {
+        const { shift, spread } = relaxed(wanted);
+        cells[i] = Math.max(0, (cells[i] as number) + shift + spread * normalAt(key, i));
+        continue;
+      }
+      const nu = exponent(wanted);
+      if (!nu || t <= nu.start) continue;
+      const power = -Math.abs(nu.mean + nu.spread * normalAt(key, i));
+      cells[i] = (cells[i] as number) * (t / nu.start) ** power;
+    }
+  }
+
+  #stick(cells: Float64Array, gMin: number, gMax: number): void {
+    const { low, high, random } = this.#technology.device.stuck;
+    const [p, q, r] = [low.value, low.value + high.value, low.value + high.value + random.value];
+    if (r === 0) return;
+    const key = keyOf(0, this.#key[0], this.#key[1], "stuck");
+    const level = keyOf(0, this.#key[0], this.#key[1], "stuck level");
+    for (let i = 0; i < cells.length; i++) {
+      const u = uniformAt(key, i);
+      if (u >= r) continue;
+      cells[i] = u < p ? gMin : u < q ? gMax : gMin + (gMax - gMin) * uniformAt(level, i);
+    }
+  }
+
+  /**
+   * Standard deviation of one read of each cell, siemens.
+   * @param cells their conductances at that time
+   * @param relative noise of the periphery, relative to the conductance, besides the device's own
+   */
+  readSigma(cells: Float64Array, t: number, relative: number): Float64Array {
+    const { device, gMax } = this.#technology;
+    return cells.map((g) => Math.hypot(
+      readSigma(device, g as Siemens, t as Second, gMax as Siemens), relative * g));
+  }
+}

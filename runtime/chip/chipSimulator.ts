@@ -1,0 +1,242 @@
+/**
+ * The chip as the executor sees it: blocks by id, run one after the other between the digital
+ * segments. Calibrates ranges on samples, programs chip after chip, and keeps the score: how far
+ * each block is from its digital twin, and how many conversions clip.
+ *
+ * A chip is told apart by its seed and trial. The same two give the same chip and the same noise,
+ * on every device; run by run the noise is fresh.
+ */
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
+import { InternalError, UserError } from "../../compiler/errors.ts";
+import { buildProgram } from "../../compiler/kernels/program.ts";
+import type { Device as CellDevice } from "../../targets/device.ts";
+import type { HybridTarget } from "../../targets/schema.ts";
+import type { Device, DeviceBuffer } from "../device/device.ts";
+import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
+import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
+import { BlockChip } from "./blockChip.ts";
+import { firstTime } from "./cells.ts";
+import { idealGraph, type BlockDescription } from "./idealBlock.ts";
+import { imperfections, type Imperfections } from "./imperfections.ts";
+import { Magnitudes } from "./magnitudes.ts";
+import { observeBlock, type Saturation } from "./observe.ts";
+import type { ChipSetting } from "./programBlock.ts";
+
+/** The chip of an artifact. */
+export interface ChipSource {
+  readonly config: CrossbarConfig;
+  readonly target: HybridTarget;
+  /** Device model of the target's cells. */
+  readonly cells: CellDevice;
+  readonly blocks: readonly BlockDescription[];
+  /** Tensors of `conductances.safetensors` by name. */
+  readonly read: TensorReader;
+}
+
+export interface ChipOptions {
+  readonly seed: number;
+  /** All of them by default. */
+  readonly imperfections?: Imperfections;
+  /** Seconds from programming to reading; the device's first measurement unless given. */
+  readonly time?: number;
+}
+
+/** How a block does, over all trials so far. */
+export interface BlockStatistics {
+  readonly id: string;
+  /** Power of the digital result over that of the difference; null when there is none. */
+  readonly snrDb: number | null;
+  /** Conversions outside the converters' range, per tile; empty where nothing is converted. */
+  readonly saturation: readonly Saturation[];
+}
+
+/** Runs blocks on a device. */
+export class ChipSimulator implements ChipBlocks {
+  readonly #blocks: ReadonlyMap<string, BlockChip>;
+  readonly #setting: ChipSetting;
+  readonly #scores = new Map<string, Score>();
+  #trial: number | undefined;
+  /** Runs since programming, by block. */
+  readonly #runs = new Map<string, number>();
+
+  /** @throws UserError when the target's inputs and converters have no meaning together */
+  constructor(device: Device, source: ChipSource, options: ChipOptions) {
+    const { config, target, cells, read } = source;
+    const { temperature, bandwidth, read: relative } = target.noise;
+    this.#setting = {
+      config, cells, read, seed: options.seed,
+      imperfections: options.imperfections ?? imperfections(),
+      time: checkedTime(options.time ?? firstTime(cells)),
+      noise: {
+        temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
+      },
+    };
+    this.#blocks = new Map(source.blocks.map((block) =>
+      [block.crossbar.id, new BlockChip(device, block, this.#setting)]));
+  }
+
+  /** Whether `calibrate` has to be called before blocks can run. */
+  get needsCalibration(): boolean {
+    return [...this.#blocks.values()].some((block) => block.needsCalibration);
+  }
+
+  /**
+   * Sets input and converter ranges by samples: the program runs with its blocks as their digital
+   * twins, while the blocks see their inputs. Ranges are set on chip 0, as programmed and aged.
+   * @param samples inputs of the program, one map per run
+   */
+  async calibrate(
+    hybrid: HybridSession, samples: readonly ReadonlyMap<string, Feed>[],
+  ): Promise<void> {
+    this.#program(this.#trial ?? 0);
+    const through = async (
+      see: (block: BlockChip, inputs: ReadonlyMap<string, DeviceTensor>) => Promise<void>,
+    ): Promise<void> => {
+      const run: ChipBlocks["run"] = async (id, inputs, output) => {
+        const block = this.#block(id);
+        await see(block, inputs);
+        await block.digital(inputs, output);
+      };
+      for (const feeds of samples) await hybrid.run(feeds, { run });
+    };
+    await through(async (block, inputs) => block.seeInputs(await block.drive(inputs)));
+    const { policy, percentile } = this.#setting.config.converter.range;
+    const seen = new Map<BlockChip, Magnitudes[][]>();
+    if (policy === "calibrated") {
+      await through(async (block, inputs) => {
+        if (!block.converts) return;
+        const { slices } = block.layout;
+        const kinds = Math.max(...block.passes.map((p) => p.kind)) + 1;
+        const held = seen.get(block) ?? Array.from({ length: kinds }, () =>
+          Array.from({ length: slices }, () => new Magnitudes()));
+        seen.set(block, held);
+        await observeBlock(block, inputs, (pass, slice, values, from, to) =>
+          held[pass.kind]?.[slice]?.add(values, from, to));
+      });
+    }
+    for (const block of this.#blocks.values()) {
+      block.setRanges((seen.get(block) ?? []).map((bySlice) =>
+        bySlice.map((values) => values.percentile(percentile ?? 1))));
+    }
+  }
+
+  /** Makes this chip number `trial`: all cells programmed anew, noise from its start. */
+  reprogram(trial: number): void {
+    this.#program(trial);
+  }
+
+  #program(trial: number): void {
+    for (const block of this.#blocks.values()) block.program(trial);
+    this.#trial = trial;
+    this.#runs.clear();
+  }
+
+  #block(id: string): BlockChip {
+    const found = this.#blocks.get(id);
+    if (!found) throw new InternalError(`the chip has no block ${id}`);
+    return found;
+  }
+
+  /** Runs a block; the first run after programming is also compared with the digital twin. */
+  async run(
+    id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
+  ): Promise<void> {
+    const block = this.#block(id);
+    if (this.#trial === undefined) this.#program(0);
+    const run = this.#runs.get(id) ?? 0;
+    this.#runs.set(id, run + 1);
+    const result = await block.run(inputs, run, output);
+    if (run > 0) return;
+    const score = this.#scores.get(id) ?? new Score();
+    this.#scores.set(id, score);
+    const twin = await block.digital(inputs);
+    score.compare(await block.read(twin), await block.read(result));
+    if (block.converts) await score.count(block, inputs, run);
+  }
+
+  /** Of every block that has run, over all trials. */
+  statistics(): BlockStatistics[] {
+    return [...this.#blocks.keys()].flatMap((id) => {
+      const score = this.#scores.get(id);
+      return score ? [{ id, snrDb: score.snrDb, saturation: score.saturation }] : [];
+    });
+  }
+
+  /** Frees the memory on the device. */
+  release(): void {
+    for (const block of this.#blocks.values()) block.release();
+  }
+}
+
+function checkedTime(seconds: number): number {
+  if (Number.isFinite(seconds) && seconds > 0) return seconds;
+  throw new UserError(`cells cannot be read ${seconds} s after programming`, {
+    place: "time", remedy: "Give a number of seconds above 0.",
+  });
+}
+
+class Score {
+  #signal = 0;
+  #error = 0;
+  readonly #saturation = new Map<string, Saturation>();
+
+  compare(expected: Float32Array, actual: Float32Array): void {
+    for (let i = 0; i < expected.length; i++) {
+      const e = expected[i] as number;
+      this.#signal += e * e;
+      this.#error += (e - (actual[i] as number)) ** 2;
+    }
+  }
+
+  async count(
+    block: BlockChip, inputs: ReadonlyMap<string, DeviceTensor>, run: number,
+  ): Promise<void> {
+    const counted = await observeBlock(block, inputs, undefined, run);
+    for (const { tile, clipped, conversions } of counted) {
+      const before = this.#saturation.get(tile) ?? { tile, clipped: 0, conversions: 0 };
+      this.#saturation.set(tile, {
+        tile, clipped: before.clipped + clipped, conversions: before.conversions + conversions,
+      });
+    }
+  }
+
+  get snrDb(): number | null {
+    return this.#error > 0 ? 10 * Math.log10(this.#signal / this.#error) : null;
+  }
+
+  get saturation(): Saturation[] {
+    return [...this.#saturation.values()];
+  }
+}
+
+/** Blocks with ideal cells, converters and wires: the same product with the weights they hold. */
+export class IdealChip implements ChipBlocks {
+  readonly #device: Device;
+  readonly #source: Omit<ChipSource, "target" | "cells">;
+  readonly #sessions = new Map<string, Promise<Session>>();
+
+  constructor(device: Device, source: Omit<ChipSource, "target" | "cells">) {
+    this.#device = device;
+    this.#source = source;
+  }
+
+  async run(
+    id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
+  ): Promise<void> {
+    const { config, blocks, read } = this.#source;
+    const block = blocks.find(({ crossbar }) => crossbar.id === id);
+    if (!block) throw new InternalError(`the chip has no block ${id}`);
+    const made = this.#sessions.get(id) ?? Session.create(this.#device,
+      buildProgram(idealGraph(block, config, read)));
+    this.#sessions.set(id, made);
+    const name = (block.graph.outputs[0] as { name: string }).name;
+    await (await made).dispatch(inputs, new Map([[name, output]]));
+  }
+
+  /** Frees the memory on the device. */
+  async release(): Promise<void> {
+    for (const made of this.#sessions.values()) (await made).release();
+    this.#sessions.clear();
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * A contraction seen as arrays see it: its input as [groups, K.., positions..] and its result as
+ * [groups, columns, positions..], for convolutions and products with the weights on either side.
+ * Windows stay windows: nothing is unrolled, an array is used once per position.
+ */
+import type { Builder } from "../../compiler/graph/builder.ts";
+import { constantOf, isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
+import { InternalError } from "../../compiler/errors.ts";
+import { productOf, type Dim } from "../../compiler/graph/dim.ts";
+
+export type Heart = Node<"conv"> | Node<"dot">;
+
+/** The contraction of a block's graph whose weights have this name, and its other operand. */
+export function findHeart(graph: Graph, weights: string): { heart: Heart; input: number } {
+  for (const node of graph.nodes) {
+    if (!isOp(node, "conv") && !isOp(node, "dot")) continue;
+    const at = node.inputs.findIndex((v) => constantOf(v) && v.name === weights);
+    if (at >= 0) return { heart: node, input: 1 - at };
+  }
+  throw new InternalError(`block ${graph.name} has no product with the weights ${weights}`);
+}
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);
+
+export interface Operand {
+  /** [groups, K.., positions..]. */
+  readonly value: Value;
+  /** Number of K axes. */
+  readonly depth: number;
+}
+
+/** The input of a contraction as its arrays take it. */
+export function operandOf(
+  b: Builder, { heart, input }: { heart: Heart; input: number }, x: Value,
+): Operand {
+  const { shape } = x.type;
+  if (isOp(heart, "conv")) {
+    const { strides, dilations, low, high, groups } = heart.attrs;
+    const taps = (heart.inputs[1] as Value).type.shape.slice(2) as number[];
+    const n = taps.length;
+    const padded = b.pad(x, [0, 0, ...low], [0, 0, ...high], 0);
+    const windows = b.add("window", [padded], { sizes: taps, strides, dilations });
+    const outs = windows.type.shape.slice(2, 2 + n);
+    const channels = (heart.inputs[1] as Value).type.shape[1] as Dim;
+    const split = b.reshape(windows, [shape[0] as Dim, groups, channels, ...outs, ...taps]);
+    const perm = [1, 2, ...range(3 + n, 3 + 2 * n), 0, ...range(3, 3 + n)];
+    return { value: b.transpose(split, perm), depth: 1 + n };
+  }
+  const { batch, contract } = (heart as Node<"dot">).attrs;
+  const rank = shape.length;
+  // Left operand [B, M, K], right operand [B, K, N].
+  const kFrom = input === 0 ? rank - contract : batch;
+  const k = range(kFrom, kFrom + contract);
+  const positions = input === 0 ? range(batch, kFrom) : range(kFrom + contract, rank);
+  const moved = b.transpose(x, [...range(0, batch), ...k, ...positions]);
+  const groups = productOf(shape.slice(0, batch));
+  const value = b.reshape(moved, [groups, ...moved.type.shape.slice(batch)]);
+  return { value, depth: contract };
+}
+
+/** A result [groups, columns, positions..] in the shape of the contraction's own. */
+export function resultOf(
+  b: Builder, { heart, input }: { heart: Heart; input: number }, y: Value,
+): Value {
+  const out = (heart.outputs[0] as Value).type.shape;
+  if (isOp(heart, "conv")) {
+    const n = out.length - 2;
+    const moved = b.transpose(y, [2, 0, 1, ...range(3, 3 + n)]);
+    return b.reshape(moved, out);
+  }
+  const { batch, contract } = (heart as Node<"dot">).attrs;
+  const weights = heart.inputs[1 - input] as Value;
+  const free = weights.type.shape.length - batch - contract;
+  const columns = input === 0 ? out.slice(out.length - free) : out.slice(batch, batch + free);
+  const positions = y.type.shape.slice(2);
+  const split = b.reshape(y, [...out.slice(0, batch), ...columns, ...positions]);
+  if (input === 1) return split;
+  // [B, N, M] -> [B, M, N]
+  const p = positions.length;
+  return b.transpose(split, [
+    ...range(0, batch), ...range(batch + free, batch + free + p), ...range(batch, batch + free),
+  ]);
+}

@@ -1,0 +1,77 @@
+/**
+ * Programs the tiles of a block: from the conductances that are wanted to the matrices that its
+ * columns multiply with, as chip number `trial`, aged to the time of reading. Every draw comes from
+ * the seed, the trial and the tile's name.
+ */
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
+import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
+import type { Device } from "../../targets/device.ts";
+import { ProgrammedCells } from "./cells.ts";
+import { continuousTiles, type BlockDescription } from "./idealBlock.ts";
+import type { Imperfections } from "./imperfections.ts";
+import type { BlockLayout } from "./layout.ts";
+import { keyOf } from "./normal.ts";
+import { addSensedTile } from "./senseDigits.ts";
+import {
+  addTile, emptyMatrices, levelStep, thermalCurrent, type BlockMatrices, type TileFill,
+} from "./tileMatrix.ts";
+
+/** What all blocks of a chip have in common. */
+export interface ChipSetting {
+  readonly config: CrossbarConfig;
+  /** Device model of the cells. */
+  readonly cells: Device;
+  /** Of the periphery: kelvin, hertz, and read noise relative to a conductance. */
+  readonly noise: {
+    readonly temperature: number; readonly bandwidth: number; readonly read: number;
+  };
+  readonly imperfections: Imperfections;
+  readonly seed: number;
+  /** Seconds from programming to reading. */
+  readonly time: number;
+  /** Stored tensors: conductances in siemens, scales. */
+  readonly read: TensorReader;
+}
+
+/** Whether two trials differ at all before noise. */
+export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
+  imperfections.programming || imperfections.drift || imperfections.stuck ||
+  (imperfections.converters &&
+    (config.converter.gainSpread > 0 || config.converter.offsetSpread > 0));
+
+/** @param noise also the variances that read noise is drawn with */
+export function programBlock(
+  block: BlockDescription, setting: ChipSetting, layout: BlockLayout, trial: number,
+  noise: boolean,
+): BlockMatrices {
+  const { config, cells: device, imperfections, seed, time, read } = setting;
+  const { crossbar } = block;
+  const encoding = encodingFrom(config);
+  const sensed = config.input.coding === "digital";
+  const out = emptyMatrices(layout, noise);
+  const { temperature, bandwidth, read: relative } = setting.noise;
+  const levelCurrent = levelStep(encoding) * config.input.readVolt;
+  const fill: TileFill = {
+    config, encoding, layout, wires: imperfections.wires && !sensed,
+    thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1) / levelCurrent ** 2,
+  };
+  const technology = { device, gMin: encoding.gMin, gMax: encoding.gMax };
+  const continuous = imperfections.levels ? undefined
+    : continuousTiles(block, config, Float32Array.from(read(crossbar.scales)));
+  crossbar.tiles.forEach((tile, index) => {
+    const target = continuous ? continuous(index) : read(tile.conductances);
+    const key = keyOf(seed, "cells", trial, tile.id);
+    const programmed = new ProgrammedCells(technology, target, key, imperfections);
+    const cells = programmed.at(time);
+    if (sensed) {
+      const sensing = imperfections.programming && device.sensing
+        ? { device, key: keyOf(seed, "sensing", trial, tile.id) } : undefined;
+      addSensedTile(fill, tile, { target, cells }, sensing, out);
+      return;
+    }
+    const readSigma = noise ? programmed.readSigma(cells, time, relative) : undefined;
+    addTile(fill, tile, { cells, readSigma }, out);
+  });
+  return out;
+}

@@ -1,0 +1,333 @@
+/**
+ * A block's graph with its contraction replaced by what the arrays do with it, out of primitives:
+ * inputs quantised, cut into digits, multiplied tile by tile, disturbed, converted, shifted, added
+ * and scaled; the epilogue stays as it was. It compiles and runs like any other graph, so the chip
+ * is the same on every device. Which numbers the constants hold is for `blockChip.ts` to say.
+ *
+ * Without converters a product is one read with the inputs as they are, and nothing is rounded.
+ */
+import { Builder } from "../../compiler/graph/builder.ts";
+import type { Dim } from "../../compiler/graph/dim.ts";
+import type { Graph, Value } from "../../compiler/graph/graph.ts";
+import { sizeOf, tensor } from "../../compiler/graph/tensor.ts";
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
+import { codeRange } from "./converters.ts";
+import { cutEvenly, joinEvenly } from "./even.ts";
+import type { BlockLayout } from "./layout.ts";
+import { normals } from "./normal.ts";
+import { operandOf, resultOf, type Heart, type Operand } from "./operand.ts";
+import { inputRange, type Pass } from "./passes.ts";
+
+/** What a simulated product is made of. */
+export interface ProductPlan {
+  readonly config: CrossbarConfig;
+  readonly layout: BlockLayout;
+  readonly passes: readonly Pass[];
+  readonly converters: boolean;
+  readonly noise: boolean;
+  /** Gain or offset differ from converter to converter. */
+  readonly mismatch: boolean;
+  /** Rows are read as stored words: digits, never currents. */
+  readonly sensed: boolean;
+  /** Share of a full weight that is taken off digitally, times the sum of a group's inputs. */
+  readonly digitalZero: number;
+}
+
+/** Names of the constants and inputs that the simulation sets. */
+export interface PlanNames {
+  readonly weights: string;
+  readonly outputScale: string;
+  readonly variance?: string;
+  readonly thermal?: string;
+  /** Per kind of conversion: codes per unit of column current, and units per code. */
+  readonly codesPerUnit: readonly string[];
+  readonly unitsPerCode: readonly string[];
+  readonly codeOffset?: string;
+  /** Inputs of the graph: [1] quantisation steps per unit of input; [passes, 2] random keys. */
+  readonly stepsPerUnit?: string;
+  readonly keys?: string;
+}
+
+export interface SimulatedGraph {
+  readonly graph: Graph;
+  readonly names: PlanNames;
+  /** Values to be given memory. */
+  readonly boundaries: ReadonlySet<Value>;
+}
+
+/** Name of the output that holds the column currents of a pass. */
+export const currentsName = (pass: number): string => `currents ${pass}`;
+
+/**
+ * @param observe adds the column currents before conversion as outputs, [chunks, columns,
+ *   positions..] per pass
+ */
+export function simulatedGraph(
+  block: Graph, place: { heart: Heart; input: number }, plan: ProductPlan, observe: boolean,
+): SimulatedGraph {
+  const b = new Builder(block.name);
+  const mapped = new Map<Value, Value>();
+  for (const v of block.inputs) mapped.set(v, b.input(v.name, v.type));
+  let product: Product | undefined;
+  for (const node of block.nodes) {
+    const output = node.outputs[0] as Value;
+    const inputs = node.inputs.map((v) => mapped.get(v) as Value);
+    if (node.id !== place.heart.id) {
+      mapped.set(output, copyNode(b, node, inputs));
+      continue;
+    }
+    product = b.from(node.origin, () =>
+      new Product(b, plan, place, inputs[place.input] as Value));
+    mapped.set(output, product.result);
+  }
+  const { names, boundaries, currents } = product as Product;
+  const outputs = block.outputs.map(({ name, value }) =>
+    ({ name, value: mapped.get(value) as Value }));
+  const observed = observe
+    ? currents.map((value, i) => ({ name: currentsName(i), value })) : [];
+  return { graph: prune(b.finish([...outputs, ...observed])), names, boundaries };
+}
+
+class Product {
+  readonly names: PlanNames;
+  readonly boundaries = new Set<Value>();
+  /** Per pass: what the converters see. */
+  readonly currents: Value[] = [];
+  readonly result: Value;
+
+  readonly #b: Builder;
+  readonly #plan: ProductPlan;
+  readonly #names: { -readonly [K in keyof PlanNames]: PlanNames[K] } =
+    { weights: "", outputScale: "", codesPerUnit: [], unitsPerCode: [] };
+
+  constructor(
+    b: Builder, plan: ProductPlan, place: { heart: Heart; input: number }, x: Value,
+  ) {
+    this.#b = b;
+    this.#plan = plan;
+    const quantised = this.#quantised(x);
+    const { value: summed, total } = this.#columns(place, quantised);
+    const y = this.#combined(summed, total);
+    this.result = resultOf(b, place, y);
+    this.names = this.#names;
+  }
+
+  /** A constant of the simulation; its elements are set later. */
+  #constant(name: string, shape: readonly number[]): { value: Value; name: string } {
+    // A constant of one element would be written into the kernels.
+    const padded = sizeOf(shape) === 1 ? [...shape.slice(0, -1), 2] : shape;
+    const held = tensor("float32", padded, new Float32Array(sizeOf(padded)));
+    const value = this.#b.constant(held, `chip.${name}`);
+    const used = padded === shape ? value
+      : this.#b.slice(value, shape.map(() => 0), shape);
+    return { value: used, name: value.name };
+  }
+
+  #quantised(x: Value): Value {
+    const b = this.#b;
+    if (!this.#plan.converters) return x;
+    const steps = b.input("chip.steps", { dtype: "float32", shape: [1] });
+    this.#names.stepsPerUnit = steps.name;
+    const { low, high } = inputRange(this.#plan.config.input);
+    const rounded = b.unary("round", b.mul(x, steps));
+    return b.min(b.max(rounded, b.full(rounded, low)), b.full(rounded, high));
+  }
+
+  /** An operand [groups, K.., positions..] as [chunks, rows.., positions..]. */
+  #chunked({ value, depth }: Operand): Operand & { readonly copied: boolean } {
+    const b = this.#b;
+    const { packs, groupsPerPack, rowTiles, reads, rows, rowsPerTile, groups, rowsK } =
+      this.#plan.layout;
+    const { shape } = value.type;
+    const [k, positions] = [shape.slice(1, 1 + depth), shape.slice(1 + depth)];
+    const even = groups === packs.length * groupsPerPack;
+    if (rowTiles.length === 1 && reads === 1 && even) {
+      return groupsPerPack === 1 ? { value, depth, copied: false } : {
+        value: b.reshape(value, [packs.length, groupsPerPack, ...k, ...positions]),
+        depth: 1 + depth, copied: false,
+      };
+    }
+    const flat = b.reshape(value, [groups, rowsK, ...positions]);
+    // Packs have one row tile; groups with several row tiles have packs of their own.
+    const isCut = rowTiles.length > 1;
+    const cut = isCut ? cutEvenly(b, flat, 1, rowTiles.length)
+      : cutEvenly(b, flat, 0, packs.length);
+    const tiles = packs.length * rowTiles.length;
+    const longest = sizeOf(cut.type.shape.slice(isCut ? 2 : 1, 3) as number[]);
+    const joined = b.reshape(cut, [tiles, longest, ...positions]);
+    const zeros = joined.type.shape.map(() => 0);
+    const padded = b.pad(joined, zeros, zeros.with(1, rowsPerTile - longest), 0);
+    const chunks = b.reshape(padded, [tiles * reads, rows, ...positions]);
+    return { value: chunks, depth: 1, copied: true };
+  }
+
+  /**
+   * The digital sum over passes of what the converters say of every column, in levels times
+   * digits, [chunks, columns, positions..]; and the sum of every group's inputs if that is needed.
+   */
+  #columns(
+    place: { heart: Heart; input: number }, quantised: Value,
+  ): { value: Value; total: Value | undefined } {
+    const b = this.#b;
+    const { passes, layout, converters, sensed, digitalZero } = this.#plan;
+    const whole = operandOf(b, place, quantised);
+    const chunked = this.#chunked(whole);
+    const { chunks, columns } = layout;
+    const inner = chunked.value.type.shape.slice(1, 1 + chunked.depth) as number[];
+    const weights = this.#constant("weights", [chunks, columns, layout.rows]);
+    this.#names.weights = weights.name;
+    const matrix = b.reshape(weights.value, [chunks, columns, ...inner]);
+    const positions = chunked.value.type.shape.slice(1 + chunked.depth);
+    const shape = [chunks, columns, ...positions];
+
+    const product = (m: Value, x: Value): Value => b.dot(m, x, 1, chunked.depth);
+    let sum: Value | undefined;
+    const add = (part: Value): void => {
+      sum = sum ? b.addition(sum, part) : part;
+    };
+    if (chunked.copied) this.boundaries.add(chunked.value);
+    /** The digits of a pass: of the copy, where there is one, else of the input before windows. */
+    const driven = (digits: (x: Value) => Value): Value => chunked.copied
+      ? digits(chunked.value)
+      : this.#chunked(operandOf(b, place, digits(quantised))).value;
+
+    if (!converters || sensed) {
+      const power = (x: Value): Value => b.mul(x, x);
+      const current = product(matrix, chunked.value);
+      const noisy = sensed ? current
+        : this.#noisy(current, driven(power), { inner, shape, product, pass: 0 });
+      this.currents.push(noisy);
+      add(noisy);
+    } else {
+      const tables = this.#converterTables();
+      passes.forEach((pass, index) => {
+        const digits = driven((x) => pass.digits(b, x));
+        const power = (): Value => driven((x) => pass.power(b, pass.digits(b, x)));
+        const current = product(matrix, digits);
+        const noisy = this.#plan.noise
+          ? this.#noisy(current, power(), { inner, shape, product, pass: index, of: pass })
+          : current;
+        this.currents.push(noisy);
+        add(this.#converted(noisy, pass, tables, shape));
+      });
+    }
+    const total = digitalZero === 0 ? undefined : b.reduce("sum", whole.value,
+      range(1, 1 + whole.depth));
+    return { value: sum as Value, total };
+  }
+
+  /** A column current with the noise of one read. */
+  #noisy(
+    current: Value, power: Value,
+    { inner, shape, product, pass, of }: {
+      inner: readonly number[]; shape: readonly Dim[]; pass: number; of?: Pass;
+      product: (m: Value, x: Value) => Value;
+    },
+  ): Value {
+    const { noise, layout, passes, converters } = this.#plan;
+    if (!noise) return current;
+    const b = this.#b;
+    const { chunks, columns, rows } = layout;
+    if (!this.#names.variance) {
+      this.#variance = this.#constant("variance", [chunks, columns, rows]);
+      this.#thermal = this.#constant("thermal", [chunks, columns]);
+      this.#keys = b.input("chip.keys", {
+        dtype: "uint32", shape: [converters ? passes.length : 1, 2],
+      });
+      this.#names.variance = this.#variance.name;
+      this.#names.thermal = this.#thermal.name;
+      this.#names.keys = this.#keys.name;
+    }
+    const variance = this.#variance as { value: Value };
+    const thermal = this.#overPositions((this.#thermal as { value: Value }).value, shape);
+    const perCell = product(b.reshape(variance.value, [chunks, columns, ...inner]), power);
+    const floor = of ? b.mul(thermal, b.full(thermal, of.thermal ** 2)) : thermal;
+    const sigma = b.unary("sqrt", b.addition(perCell, floor));
+    const keys = this.#keys as Value;
+    const key = b.reshape(b.slice(keys, [pass, 0], [1, 2]), [2]);
+    return b.addition(current, b.mul(sigma, normals(b, key, shape)));
+  }
+  #variance: { value: Value; name: string } | undefined;
+  #thermal: { value: Value; name: string } | undefined;
+  #keys: Value | undefined;
+
+  /** [chunks or 1, columns] -> the shape of all columns at all positions. */
+  #overPositions(table: Value, shape: readonly Dim[]): Value {
+    const b = this.#b;
+    const ones = shape.slice(2).map(() => 1);
+    return b.broadcast(b.reshape(table, [...table.type.shape, ...ones]), shape);
+  }
+
+  #converterTables(): ConverterTables {
+    const { passes, layout, mismatch } = this.#plan;
+    const kinds = Math.max(...passes.map((p) => p.kind)) + 1;
+    const { chunks, columns } = layout;
+    const perKind = (name: string, rows: number): { values: Value[]; names: string[] } => {
+      const made = Array.from({ length: kinds }, (_, kind) =>
+        this.#constant(`${name}${kind}`, [rows, columns]));
+      return { values: made.map((m) => m.value), names: made.map((m) => m.name) };
+    };
+    const codes = perKind("codes", mismatch ? chunks : 1);
+    const units = perKind("units", 1);
+    const offset = mismatch ? this.#constant("offset", [chunks, columns]) : undefined;
+    this.#names.codesPerUnit = codes.names;
+    this.#names.unitsPerCode = units.names;
+    if (offset) this.#names.codeOffset = offset.name;
+    return { codes: codes.values, units: units.values, offset: offset?.value };
+  }
+
+  /** clip(round(gain v / lsb + offset)), in units again and weighed for the digital sum. */
+  #converted(
+    current: Value, pass: Pass, { codes, units, offset }: ConverterTables,
+    shape: readonly Dim[],
+  ): Value {
+    const b = this.#b;
+    const { low, high } = codeRange(this.#plan.config, pass);
+    const at = (table: Value): Value => this.#overPositions(table, shape);
+    const scaled = b.mul(current, at(codes[pass.kind] as Value));
+    const shifted = offset ? b.addition(scaled, at(offset)) : scaled;
+    const code = b.unary("round", b.min(b.max(shifted, b.full(shifted, low)),
+      b.full(shifted, high)));
+    const weighed = b.mul(code, b.full(code, pass.weight));
+    return b.mul(weighed, at(units[pass.kind] as Value));
+  }
+
+  /** Slices, sides and row tiles added up: [groups, colsN, positions..], as the layer's values. */
+  #combined(summed: Value, total: Value | undefined): Value {
+    const b = this.#b;
+    const { layout, config, digitalZero } = this.#plan;
+    const { packs, rowTiles, reads, groupsPerPack, colsN, slices, sides, groups } = layout;
+    const positions = summed.type.shape.slice(2);
+    const apart = b.reshape(summed, [
+      packs.length, rowTiles.length * reads, groupsPerPack, colsN, slices, sides, ...positions,
+    ]);
+    const { significance, bits } = config.encoding;
+    const span = bits === "continuous" ? 1 : 2 ** bits - 1;
+    // Columns count in levels; a full weight is `span` of them in every slice.
+    const factors = Float32Array.from({ length: slices * sides }, (_, i) =>
+      ((significance[Math.floor(i / sides)] as number) / span) * (i % sides === 1 ? -1 : 1));
+    const ones = positions.map(() => 1);
+    const table = b.constant(tensor("float32", [slices, sides, ...ones], factors), "chip.slices");
+    const weighed = b.mul(apart, b.broadcast(table, apart.type.shape));
+    const added = b.reduce("sum", weighed, [1, 4, 5]);
+    const perGroup = joinEvenly(b, added, 0, groups);
+    let zeroed = perGroup;
+    if (total) {
+      const zero = b.reshape(b.mul(total, b.full(total, digitalZero)), [groups, 1, ...positions]);
+      zeroed = b.sub(perGroup, zero);
+    }
+    const scale = this.#constant("scale", [groups, colsN]);
+    this.#names.outputScale = scale.name;
+    return b.mul(zeroed, this.#overPositions(scale.value, zeroed.type.shape));
+  }
+}
+
+interface ConverterTables {
+  readonly codes: readonly Value[];
+  readonly units: readonly Value[];
+  readonly offset: Value | undefined;
+}
+
+const range = (from: number, to: number): number[] =>
+  Array.from({ length: to - from }, (_, i) => from + i);

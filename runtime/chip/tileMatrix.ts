@@ -1,0 +1,163 @@
+/**
+ * From the conductances of a tile's cells to the numbers that its columns multiply with: pairs are
+ * subtracted, references taken off, wire resistance folded in, and everything is put in units of
+ * one level of a cell, [chunk][column][row] of the block's layout.
+ *
+ * With wires the array is reduced to its effective conductances (exact for linear cells), the
+ * reference columns solved along with it as trimmed columns beyond its last. A cell's read noise is
+ * then passed on in the proportion in which its own current is (Geff / G): first order, and without
+ * the part of a cell's noise that reaches other columns over the row.
+ */
+import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
+import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
+import { placeOf, type BlockLayout } from "./layout.ts";
+import { reduceArray } from "./wires/reduced.ts";
+
+/** Matrices of a block, to be filled tile by tile. */
+export interface BlockMatrices {
+  /** [chunks, columns, rows], in levels. */
+  readonly weights: Float32Array;
+  /** Variance of one read, levels squared; undefined without read noise. */
+  readonly variance: Float32Array | undefined;
+  /** Thermal variance of a read with a digit of 1, levels squared: [chunks, columns]. */
+  readonly thermal: Float32Array | undefined;
+}
+
+export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrices {
+  const { chunks, columns, rows } = layout;
+  return {
+    weights: new Float32Array(chunks * columns * rows),
+    variance: noise ? new Float32Array(chunks * columns * rows) : undefined,
+    thermal: noise ? new Float32Array(chunks * columns) : undefined,
+  };
+}
+
+/** Conductance of one level. */
+export const levelStep = ({ gMin, gMax, bits }: Encoding): number =>
+  (gMax - gMin) / (bits === "continuous" ? 1 : 2 ** bits - 1);
+
+/** What is known of a tile's cells at the time of reading, [rows, columns] of the tile. */
+export interface TileState {
+  /** Siemens. */
+  readonly cells: Float64Array;
+  /** Standard deviation of one read, siemens. */
+  readonly readSigma: Float64Array | undefined;
+}
+
+const BOLTZMANN = 1.380649e-23;
+
+/** Mean square of the thermal current of a conductance, ampere squared: 4 k T B g. */
+export const thermalCurrent = (kelvin: number, hertz: number, siemens: number): number =>
+  4 * BOLTZMANN * kelvin * hertz * siemens;
+
+export interface TileFill {
+  readonly config: CrossbarConfig;
+  readonly encoding: Encoding;
+  readonly layout: BlockLayout;
+  readonly wires: boolean;
+  /** 4 k T B, over the square of the current that one level draws at the read voltage. */
+  readonly thermalPerSiemens: number;
+}
+
+/** Adds a tile to the matrices of its block. */
+export function addTile(
+  fill: TileFill, tile: CrossbarTile, state: TileState, out: BlockMatrices,
+): void {
+  const { encoding, layout } = fill;
+  const { cells, readSigma } = state;
+  const solved = fill.wires ? solveWires(fill, tile, cells) : undefined;
+  const conductance = solved?.cells ?? cells;
+  const step = levelStep(encoding);
+  const place = placeOf(layout, tile);
+  const { rows, columns, slices, sides } = layout;
+  const inRows = encoding.scheme === "differential-rows";
+  const inColumns = encoding.scheme === "differential-columns";
+  const perSlice = inColumns ? 2 : 1;
+  const toNegative = inRows ? tile.columns : 1;
+  const isPair = inRows || inColumns;
+  const inputs = tile.groups.count * tile.inputs.count;
+
+  const noiseOf = (cell: number): number => {
+    const passed = solved && (cells[cell] as number) > 0
+      ? (conductance[cell] as number) / (cells[cell] as number) : 1;
+    return ((readSigma as Float64Array)[cell] as number * passed / step) ** 2;
+  };
+  /** One converted column of a slice: the positive cell (or all of it), or the negative one. */
+  const addColumn = (
+    first: number, perInput: number, slice: number, side: 0 | 1, column: number,
+  ): void => {
+    let thermal = 0;
+    for (let r = 0; r < inputs; r++) {
+      const chunk = place.chunk + Math.floor(r / rows);
+      const at = (chunk * columns + column) * rows + (r % rows);
+      const positive = first + r * perInput;
+      const negative = positive + toNegative;
+      const own = side === 0 ? positive : negative;
+      const both = isPair && sides === 1;
+      const below = both ? conductance[negative] as number
+        : solved ? solved.reference(r, slice) : encoding.reference[slice] as number;
+      out.weights[at] = ((conductance[own] as number) - below) / step;
+      if (!out.variance) continue;
+      out.variance[at] = noiseOf(own) + (both ? noiseOf(negative) : 0);
+      // Undriven cells make thermal noise too: the other row of a pair is on the same column.
+      thermal += (cells[positive] as number) * (side === 0 || inRows ? 1 : 0) +
+        (isPair && (both || inRows || side === 1) ? cells[negative] as number : 0);
+    }
+    if (!out.thermal) return;
+    for (let read = 0; read < layout.reads; read++) {
+      out.thermal[(place.chunk + read) * columns + column] = thermal * fill.thermalPerSiemens;
+    }
+  };
+
+  const perInput = inRows ? 2 * tile.columns : tile.columns;
+  for (let g = 0; g < tile.groups.count; g++) {
+    for (let o = 0; o < tile.outputs.count; o++) {
+      for (let s = 0; s < slices; s++) {
+        const first = ((g * tile.outputs.count + o) * slices + s) * perSlice;
+        const column = place.column(g, o) + s * sides;
+        addColumn(first, perInput, s, 0, column);
+        if (sides === 2) addColumn(first, perInput, s, 1, column + 1);
+      }
+    }
+  }
+}
+
+interface Solved {
+  /** Effective conductances, [rows, columns] of the tile. */
+  readonly cells: Float64Array;
+  /** Effective conductance of an input's cell on a slice's reference column. */
+  reference(input: number, slice: number): number;
+}
+
+/** Reduces the array of a tile, its reference columns included where single columns are read. */
+function solveWires(
+  { config, encoding, layout }: TileFill, tile: CrossbarTile, cells: Float64Array,
+): Solved {
+  const isPair = encoding.scheme !== "offset";
+  const levels = isPair && layout.sides === 1 ? []
+    : [...new Set(encoding.reference)].filter((g) => g > 0);
+  const { rows, columns } = tile;
+  const all = columns + levels.length;
+  const grid = new Float64Array(rows * all);
+  for (let r = 0; r < rows; r++) {
+    grid.set(cells.subarray(r * columns, (r + 1) * columns), r * all);
+    levels.forEach((g, i) => {
+      grid[r * all + columns + i] = g;
+    });
+  }
+  const circuit = tileCircuit(config, { id: tile.id, rows, columns: all }, grid);
+  const { conductance } = reduceArray(circuit);
+  const effective = new Float64Array(rows * columns);
+  for (let r = 0; r < rows; r++) {
+    effective.set(conductance.subarray(r * all, r * all + columns), r * columns);
+  }
+  const rowsPerInput = rows / (tile.groups.count * tile.inputs.count);
+  return {
+    cells: effective,
+    reference: (input, slice) => {
+      const level = levels.indexOf(encoding.reference[slice] as number);
+      return level < 0 ? 0 : conductance[input * rowsPerInput * all + columns + level] as number;
+    },
+  };
+}
