@@ -41,6 +41,8 @@ export interface SimulateResult {
     };
   };
   readonly blocks: readonly BlockStatistics[];
+  /** What a reader of the numbers must know. */
+  readonly notes: readonly string[];
   readonly seconds: { readonly digital: number; readonly ideal: number; readonly chip: number };
 }
 
@@ -85,6 +87,7 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
       samples: dataset.count,
       accuracy: { digital: digital.accuracy, ideal: ideal.accuracy, chip: spread(trials) },
       blocks: chip?.statistics() ?? [],
+      notes: chip ? [] : ["the plan has no analog block: no chip was programmed"],
       seconds: { digital: digital.seconds, ideal: ideal.seconds, chip: chipSeconds },
     };
   } finally {

@@ -30,6 +30,7 @@ export function renderSimulation({
   blocks,
   seconds,
   device,
+  notes,
 }: SimulateResult): string {
   const { digital, ideal, chip } = accuracy;
   const trials = chip.trials.length;
@@ -42,7 +43,7 @@ export function renderSimulation({
       si(seconds.chip, "s"),
     ],
   ];
-  const parts = [`${samples} samples on ${device}`, table(["", "accuracy", "time"], rows)];
+  const parts = [`${samples} samples on ${device}`, table(["on", "accuracy", "time"], rows)];
   if (blocks.length > 0) {
     parts.push(
       table(
@@ -59,6 +60,7 @@ export function renderSimulation({
       ),
     );
   }
+  parts.push(...notes.map((note) => `note: ${note}`));
   return parts.join("\n\n");
 }
 
