@@ -1,3 +1,2 @@
-/** The project's two error classes, under the name that everything above `targets/` imports them by. */
+/** The project's two error classes, as everything above `targets/` imports them. */
 export { InternalError, UserError } from "../targets/errors.ts";
-export type { UserErrorDetails } from "../targets/errors.ts";

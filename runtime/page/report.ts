@@ -110,12 +110,16 @@ export function renderReport(plan: Plan): string {
     si(s.cost.energyJ, "J"),
     si(s.cost.latencyS, "s"),
   ]);
-  const proof = plan.partition.optimal
-    ? "proved optimal by the minimum cut"
-    : `not proved optimal; no split is below ${plan.partition.bound}`;
+  const { optimal, bound } = plan.partition;
+  const proof = optimal ? "proved optimal by the minimum cut" : `not below ${bound} in any split`;
   const { objective, analog, arrays, figures } = plan.options;
   const command = compileCommandLine({
-    model: `${plan.model.name}.onnx`, target: target.name, objective, analog, capacity: arrays, figures,
+    model: `${plan.model.name}.onnx`,
+    target: target.name,
+    objective,
+    analog,
+    capacity: arrays,
+    figures,
   });
   return `<!doctype html>
 <html lang="en">
