@@ -110,7 +110,8 @@ export class Builder {
 
   /** @throws InternalError when an output is not a value of this builder. */
   finish(outputs: readonly { readonly name: string; readonly value: Value }[]): Graph {
-    return { name: this.#name, inputs: [...this.#inputs], outputs: [...outputs], nodes: [...this.#nodes] };
+    const [inputs, nodes] = [[...this.#inputs], [...this.#nodes]];
+    return { name: this.#name, inputs, outputs: [...outputs], nodes };
   }
 
   // ---- sources -----------------------------------------------------------------------------
@@ -203,10 +204,12 @@ export class Builder {
   }
 
   slice(
-    a: Value, starts: readonly Dim[], sizes: readonly Dim[], steps?: readonly number[], name?: string,
+    a: Value, starts: readonly Dim[], sizes: readonly Dim[], steps?: readonly number[],
+    name?: string,
   ): Value {
     const each = steps ?? sizes.map(() => 1);
-    if (shapesEqual(sizes, a.type.shape) && each.every((s, i) => s === 1 || sizes[i] === 1)) return a;
+    const isWhole = shapesEqual(sizes, a.type.shape);
+    if (isWhole && each.every((s, i) => s === 1 || sizes[i] === 1)) return a;
     return this.add("slice", [a], { starts, sizes, steps: each }, name);
   }
 

@@ -73,7 +73,9 @@ export class KnownValues {
     const tensors = node.inputs.map((x, i) =>
       asTensor(x, known[i] as readonly number[]));
     const out = primitiveOf(node.op).evaluate(tensors, node.attrs, "f64");
-    return Array.from({ length: sizeOf(out.shape) }, (_, i) => elementAt(out, i));
+    // A size has one zero; floats keep both.
+    const nothing = isFloat(out.dtype) ? -0 : 0;
+    return Array.from({ length: sizeOf(out.shape) }, (_, i) => elementAt(out, i) + nothing);
   }
 
   /** A choice whose condition is known needs only the branch taken. */

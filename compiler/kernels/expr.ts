@@ -15,7 +15,7 @@
  * - f32 `rem` is a - b*trunc(a/b). `round` is half to even. `max`/`min` give NaN if either is NaN.
  * - `eq`, `lt`, `le` are false on NaN. `isnan` is true on NaN even where the target assumes no NaN.
  * - cast f32 -> int truncates toward zero and saturates, NaN gives 0; anything -> bool is `!= 0`.
- * - shl/shr by 32 or more give 0; shr on i32 is arithmetic.
+ * - shl, and shr of u32, by 32 or more give 0; shr of i32 is arithmetic and then leaves the sign.
  * - `guard` evaluates only the chosen branch as far as loads are concerned: a reader must not fault
  *   on an out-of-range load in the branch not taken. `select` may evaluate both.
  */

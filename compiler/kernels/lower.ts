@@ -5,10 +5,13 @@
  */
 import { InternalError, UserError } from "../errors.ts";
 import { productOf, symbolsOf, type Dim } from "../graph/dim.ts";
-import { dtypeFacts, storageOf } from "../graph/dtype.ts";
-import { constantOf, type Node, type PrimName, type Value } from "../graph/graph.ts";
+import { dtypeFacts, isFloat, storageOf, type DType } from "../graph/dtype.ts";
+import {
+  constantOf, type Node, type PrimName, type ReduceKind, type Value,
+} from "../graph/graph.ts";
 import { scalarTypeOf, wrapExpr } from "../ops/elementwise.ts";
 import { reindex } from "../ops/movement.ts";
+import { identityOf } from "../ops/reduction.ts";
 import type {
   ContractLowering, LowerContext, ReduceLowering, ViewLowering,
 } from "../ops/primitive.ts";
@@ -157,16 +160,26 @@ function planMap(cluster: Cluster): Plan {
   };
 }
 
+/** The maximum of nothing is the least value of the element type, which a device's may be below. */
+function limited(pool: ExprPool, acc: Expr, op: ReduceKind, dtype: DType): Expr {
+  if (dtypeFacts[dtype].bits >= 32 || isFloat(dtype) || (op !== "max" && op !== "min")) return acc;
+  if (dtype === "bool") return acc;
+  return pool.binary(op, acc, pool.const(identityOf(op, dtype), acc.type));
+}
+
 function planReduce(heart: Node, lower: ReduceLowering<PrimName>): Plan {
   const out = (heart.outputs[0] as Value).type;
   const { op, extents } = lower.plan(heart);
+  const count = productOf(extents);
+  const isMaybeEmpty = typeof count !== "number" || count === 0;
   return {
     groups: [groupsFor("i", out.shape), groupsFor("r", extents)],
     build(l, [axes = [], reduceAxes = []]) {
       const indices = l.indicesOf(axes, 0);
       const reduced = l.indicesOf(reduceAxes, axes.length);
       const value = lower.value(l.context(heart), indices, reduced);
-      const store = l.finish(l.pool.acc(value.type), indices);
+      const acc = l.pool.acc(value.type);
+      const store = l.finish(isMaybeEmpty ? limited(l.pool, acc, op, out.dtype) : acc, indices);
       return {
         kind: "reduce", axes: axesFor(axes), reduceAxes: axesFor(reduceAxes), op, value, store,
       };

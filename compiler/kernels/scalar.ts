@@ -114,14 +114,20 @@ function integerPower(base: number, exponent: number): number {
   return result;
 }
 
+/** The product modulo 2^32 where it is more than float64 holds. */
+export function multiplyIntegers(a: number, b: number): number {
+  const exact = a * b;
+  return Number.isSafeInteger(exact) ? exact : Math.imul(a, b);
+}
+
+/** Whether shifting by `count` leaves any bit; a negative count is a large one. */
+const isShift = (count: number): boolean => count >= 0 && count < 32;
+
 /** 32-bit meaning; `shr` is given the operand's own signedness by its sign. */
 export const binaryInteger: Record<BinaryOp, (a: number, b: number) => number> = {
   add: (a, b) => a + b,
   sub: (a, b) => a - b,
-  mul: (a, b) => {
-    const exact = a * b;
-    return Number.isSafeInteger(exact) ? exact : Math.imul(a, b);
-  },
+  mul: multiplyIntegers,
   div: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
   rem: (a, b) => (b === 0 ? 0 : a % b),
   pow: integerPower,
@@ -130,8 +136,8 @@ export const binaryInteger: Record<BinaryOp, (a: number, b: number) => number> =
   and: (a, b) => a & b,
   or: (a, b) => a | b,
   xor: (a, b) => a ^ b,
-  shl: (a, b) => (b >= 32 ? 0 : a << b),
-  shr: (a, b) => (a < 0 ? a >> Math.min(b, 31) : Math.floor(a / 2 ** b)),
+  shl: (a, b) => (isShift(b) ? a << b : 0),
+  shr: (a, b) => (a < 0 ? a >> (isShift(b) ? b : 31) : isShift(b) ? a >>> b : 0),
   eq: (a, b) => flag(a === b),
   lt: (a, b) => flag(a < b),
   le: (a, b) => flag(a <= b),

@@ -14,8 +14,8 @@ export const showShape = (shape: readonly Dim[]): string => `[${shape.map(dimToS
 export const showType = (t: TensorType): string => `${t.dtype}${showShape(t.shape)}`;
 
 /**
- * Operands that do not fit a primitive. Internal for graphs that our own passes build; the importer,
- * which builds what a file says, catches it and blames the file.
+ * Operands that do not fit a primitive. Internal for graphs that our own passes build; the
+ * importer, which builds what a file says, catches it and blames the file.
  */
 export class MisfitError extends InternalError {
   /** The sentence without the prefix that marks internal errors. */
@@ -42,7 +42,9 @@ export function checkSameShape(op: string, types: readonly TensorType[]): readon
 
 /** A shape attribute that evaluation needs as numbers. */
 export function staticShape(shape: readonly Dim[], op: string): readonly number[] {
-  if (!isStatic(shape)) throw new InternalError(`${op} evaluated with symbolic ${showShape(shape)}`);
+  if (!isStatic(shape)) {
+    throw new InternalError(`${op} evaluated with symbolic ${showShape(shape)}`);
+  }
   return shape;
 }
 

@@ -7,8 +7,10 @@ import {
 } from "../graph/dim.ts";
 import type { Builder } from "../graph/builder.ts";
 import type { Node, TensorType, Value } from "../graph/graph.ts";
+import { isFloat, type DType } from "../graph/dtype.ts";
 import { elementAt, newData, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import type { Expr } from "../kernels/expr.ts";
+import { multiplyIntegers } from "../kernels/scalar.ts";
 import { check, showShape, showType } from "./common.ts";
 import { windowCount } from "./movement.ts";
 import type { Primitive } from "./primitive.ts";
@@ -25,6 +27,10 @@ function dotAxes(node: Node<"dot">): Record<"batch" | "m" | "n" | "k", readonly 
   };
 }
 
+/** Products whose sum, wrapped once at its end, is the integer sum of products. */
+const productIn = (dtype: DType): ((a: number, b: number) => number) =>
+  isFloat(dtype) ? (a, b) => a * b : multiplyIntegers;
+
 const range = (from: number, to: number): number[] =>
   Array.from({ length: to - from }, (_, i) => from + i);
 
@@ -39,7 +45,8 @@ export const dot: Primitive<"dot"> = {
     const meets = range(0, batch).every((i) => dimsEqual(a.shape[i] as Dim, b.shape[i] as Dim)) &&
       range(0, contract).every((i) =>
         dimsEqual(a.shape[kFrom + i] as Dim, b.shape[batch + i] as Dim));
-    check(meets && a.dtype === b.dtype, "dot", "batch and contracted axes that agree",
+    const numeric = a.dtype === b.dtype && a.dtype !== "bool";
+    check(meets && numeric, "dot", "batch and contracted axes that agree",
       `${showType(a)} with ${showType(b)}`);
     const shape = [...a.shape.slice(0, kFrom), ...b.shape.slice(batch + contract)];
     return { dtype: a.dtype, shape };
@@ -53,12 +60,13 @@ export const dot: Primitive<"dot"> = {
     const n = sizeOf(b.shape.slice(batch + contract));
     const shape = [...a.shape.slice(0, kFrom), ...b.shape.slice(batch + contract)];
     const data = newData(a.dtype, groups * m * n, mode);
+    const multiply = productIn(a.dtype);
     for (let g = 0; g < groups; g++) {
       for (let i = 0; i < m; i++) {
         for (let j = 0; j < n; j++) {
           let sum = 0;
           for (let x = 0; x < k; x++) {
-            sum += elementAt(a, (g * m + i) * k + x) * elementAt(b, (g * k + x) * n + j);
+            sum += multiply(elementAt(a, (g * m + i) * k + x), elementAt(b, (g * k + x) * n + j));
           }
           data[(g * m + i) * n + j] = sum;
         }
@@ -162,7 +170,8 @@ export const conv: Primitive<"conv"> = {
     const spatial = strides.length;
     const ranks = x.shape.length === spatial + 2 && w.shape.length === spatial + 2 &&
       [dilations, low, high].every((a) => a.length === spatial);
-    check(ranks && x.dtype === w.dtype, "conv", `operands with ${spatial} spatial axes`,
+    const numeric = x.dtype === w.dtype && x.dtype !== "bool";
+    check(ranks && numeric, "conv", `operands with ${spatial} spatial axes`,
       `${showType(x)}, ${showType(w)}`);
     check([groups, ...strides, ...dilations].every((n) => n >= 1), "conv",
       "groups, strides and dilations of 1 or more", `${groups}, [${strides}], [${dilations}]`);
@@ -187,6 +196,7 @@ export const conv: Primitive<"conv"> = {
     const shape = conv.infer([x, w], attrs).shape as number[];
     if (x.splat && x.data[0] === 0) return splat(x.dtype, shape, 0);
     const data = newData(x.dtype, sizeOf(shape), mode);
+    const multiply = productIn(x.dtype);
     const [, O, ...outs] = shape as [number, number, ...number[]];
     const C = w.shape[1] as number;
     const taps = w.shape.slice(2);
@@ -204,8 +214,9 @@ export const conv: Primitive<"conv"> = {
         const at = tapPosition(position, t, outs, taps, inner, strides, dilations, low);
         if (at < 0) continue;
         for (let c = 0; c < C; c++) {
-          sum += elementAt(x, (n * (x.shape[1] as number) + base + c) * sizeOf(inner) + at) *
-            elementAt(w, (o * C + c) * tapCount + t);
+          const channel = n * (x.shape[1] as number) + base + c;
+          sum += multiply(elementAt(x, channel * sizeOf(inner) + at),
+            elementAt(w, (o * C + c) * tapCount + t));
         }
       }
       data[flat] = sum;

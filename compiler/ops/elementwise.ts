@@ -3,7 +3,9 @@
  * `kernels/scalar.ts`; gradients are one line per operator in the tables below.
  */
 import { InternalError } from "../errors.ts";
-import { dtypeFacts, integerRange, isFloat, storageOf, type DType } from "../graph/dtype.ts";
+import {
+  dtypeFacts, integerRange, isFloat, isInteger, storageOf, type DType,
+} from "../graph/dtype.ts";
 import type { Builder } from "../graph/builder.ts";
 import {
   binaryOps, unaryOps, type BinaryOp, type Node, type TensorType, type UnaryOp, type Value,
@@ -14,6 +16,7 @@ import type { ExprPool } from "../kernels/pool.ts";
 import { binaryFloat, binaryInteger, unaryFloat, unaryInteger } from "../kernels/scalar.ts";
 import { check, checkSameShape, result, showType, workPerOutput } from "./common.ts";
 import type { Primitive } from "./primitive.ts";
+import { roundExpr, roundNumber } from "./rounding.ts";
 
 /** Type of an element inside a kernel expression. */
 export const scalarTypeOf = (d: DType): ScalarType => (d === "bool" ? "bool" : storageOf(d));
@@ -31,8 +34,11 @@ export function wrapExpr(pool: ExprPool, e: Expr, dtype: DType): Expr {
 
 /** All-splat operands give a splat: constant folding of 100-million-element weights stays free. */
 function mapTensors(
-  dtype: DType, inputs: readonly Tensor[], mode: FloatMode, f: (...xs: number[]) => number,
+  dtype: DType, inputs: readonly Tensor[], mode: FloatMode, of: (...xs: number[]) => number,
 ): Tensor {
+  // 64-bit integers are held as float64, which has a zero too many.
+  const isWide = isInteger(dtype) && dtypeFacts[dtype].bits === 64;
+  const f = isWide ? (...xs: number[]): number => of(...xs) + 0 : of;
   const shape = (inputs[0] as Tensor).shape;
   if (inputs.every((t) => t.splat)) {
     return splat(dtype, shape, f(...inputs.map((t) => elementAt(t, 0))), mode);
@@ -232,23 +238,11 @@ export const where: Primitive<"where"> = {
   isMovement: false,
 };
 
-/** Rounds to the nearest float16 (ties to even), as a float64 number. */
-function toFloat16(x: number): number {
-  if (!Number.isFinite(x) || x === 0) return x;
-  const exponent = Math.max(Math.floor(Math.log2(Math.abs(x))), -14);
-  const step = 2 ** (exponent - 10);
-  const q = x / step;
-  const down = Math.floor(q);
-  const rounded = q - down > 0.5 || (q - down === 0.5 && down % 2 !== 0) ? down + 1 : down;
-  return Math.abs(rounded * step) >= 65520 ? Math.sign(x) * Infinity : rounded * step;
-}
-
 /** What casting a number to `to` gives, before the target array stores it. */
 function castNumber(to: DType): (x: number) => number {
   const { kind, bits } = dtypeFacts[to];
   if (kind === "bool") return (x) => (x !== 0 ? 1 : 0);
-  if (to === "float16") return toFloat16;
-  if (kind === "float") return (x) => x;
+  if (kind === "float") return roundNumber[to] ?? ((x) => x);
   const signed = kind === "int";
   const low = signed ? -(2 ** (bits - 1)) : 0;
   const high = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
@@ -259,10 +253,9 @@ export const cast: Primitive<"cast"> = {
   infer: ([a], { dtype }) => ({ dtype, shape: (a as TensorType).shape }),
   evaluate([a], { dtype }, mode) {
     const source = a as Tensor;
-    // Integer to integer wraps (the arrays do it); everything else saturates.
-    const wraps = !isFloat(source.dtype) && !isFloat(dtype) && dtype !== "bool";
-    return mapTensors(dtype, [source], mode, wraps && dtypeFacts[dtype].bits <= 32
-      ? (x) => Number(BigInt.asIntN(32, BigInt(x))) : castNumber(dtype));
+    // Integer to integer wraps (the arrays do it, from 32 bits); everything else saturates.
+    const wraps = !isFloat(source.dtype) && isInteger(dtype) && dtypeFacts[dtype].bits <= 32;
+    return mapTensors(dtype, [source], mode, wraps ? (x) => x | 0 : castNumber(dtype));
   },
   gradient(b, node, d) {
     const from = (node.inputs[0] as Value).type.dtype;
@@ -282,7 +275,9 @@ export const cast: Primitive<"cast"> = {
         // max and min give NaN for NaN, and casting NaN gives 0.
         return pool.cast(clamped, scalarTypeOf(dtype));
       }
-      return wrapExpr(pool, pool.cast(e, scalarTypeOf(dtype)), dtype);
+      const converted = pool.cast(e, scalarTypeOf(dtype));
+      const round = from === dtype ? undefined : roundExpr[dtype];
+      return round ? round(pool, converted) : wrapExpr(pool, converted, dtype);
     },
   },
   work: workPerOutput,

@@ -5,6 +5,7 @@ import type { Node, ReduceKind, TensorType, Value } from "../graph/graph.ts";
 import { integerRange, isFloat, type DType } from "../graph/dtype.ts";
 import { elementAt, newData, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import type { Expr } from "../kernels/expr.ts";
+import { multiplyIntegers } from "../kernels/scalar.ts";
 import { check, flatIndex, forEachIndex, showType, stridesOf } from "./common.ts";
 import type { Primitive, Work } from "./primitive.ts";
 
@@ -18,12 +19,18 @@ export function identityOf(kind: ReduceKind, dtype: DType): number {
   return kind === "max" ? min : max;
 }
 
-const step: Record<ReduceKind, (acc: number, x: number) => number> = {
+type Step = (acc: number, x: number) => number;
+const steps: Record<ReduceKind, Step> = {
   sum: (acc, x) => acc + x,
   prod: (acc, x) => acc * x,
   max: Math.max,
   min: Math.min,
 };
+const stepIn = (kind: ReduceKind, dtype: DType): Step =>
+  kind === "prod" && !isFloat(dtype) ? multiplyIntegers : steps[kind];
+/** Flags have an any and an all, but no sum. */
+const canCombine = (kind: ReduceKind, dtype: DType): boolean =>
+  dtype !== "bool" || kind === "max" || kind === "min";
 
 const inputOf = (node: Node): Value => node.inputs[0] as Value;
 const workPerInput = (node: Node): Work => ({ macs: 0, ops: productOf(inputOf(node).type.shape) });
@@ -50,8 +57,9 @@ function productGradient(b: Builder, x: Value, axes: readonly number[], d: Value
 }
 
 export const reduce: Primitive<"reduce"> = {
-  infer(types, { axes }) {
+  infer(types, { kind, axes }) {
     const t = types[0] as TensorType;
+    check(canCombine(kind, t.dtype), "reduce", `a type that has a ${kind}`, t.dtype);
     const ascending = axes.every((a, i) => i === 0 || a > (axes[i - 1] as number));
     const valid = ascending && axes.every((a) => a >= 0 && a < t.shape.length);
     check(valid, "reduce", `ascending axes of ${showType(t)}`, `[${axes}]`);
@@ -63,13 +71,14 @@ export const reduce: Primitive<"reduce"> = {
     if (source.splat && kind !== "sum" && kind !== "prod" && sizeOf(source.shape) > 0) {
       return splat(source.dtype, shape, elementAt(source, 0), mode);
     }
+    const step = stepIn(kind, source.dtype);
     const total = new Float64Array(sizeOf(shape)).fill(identityOf(kind, source.dtype));
     const kept = stridesOf(shape);
     const strides = source.shape.map((_, i) =>
       axes.includes(i) ? 0 : kept[i - axes.filter((a) => a < i).length] as number);
     forEachIndex(source.shape, (index, flat) => {
       const at = flatIndex(index, strides);
-      total[at] = step[kind](total[at] as number, elementAt(source, flat));
+      total[at] = step(total[at] as number, elementAt(source, flat));
     });
     const data = newData(source.dtype, total.length, mode);
     data.set(total);
@@ -109,9 +118,30 @@ export const reduce: Primitive<"reduce"> = {
   isMovement: false,
 };
 
+/**
+ * dx_i = sum over j >= i of d_j times the product of x_0 .. x_j without x_i. One row per i, in
+ * which x_i is 1: quadratic in the axis, but exact at zeros, where dividing by x_i is not.
+ */
+function runningProductGradient(b: Builder, x: Value, axis: number, d: Value): Value {
+  const { shape } = x.type;
+  const length = shape[axis] as Dim;
+  const [before, after] = [shape.slice(0, axis), shape.slice(axis)];
+  const rows = [...before, length, ...after];
+  const perRow = (v: Value): Value => b.broadcast(b.reshape(v, [...before, 1, ...after]), rows);
+  const at = (n: number): Value => b.iota(rows, n, "int32");
+  const [i, j] = [at(axis), at(axis + 1)];
+  const others = perRow(x);
+  const withoutOwn = b.where(b.binary("eq", i, j), b.full(others, 1), others);
+  const products = b.add("cumulate", [withoutOwn], { kind: "prod", axis: axis + 1 });
+  const terms = b.mul(perRow(d), products);
+  const reached = b.where(b.binary("le", i, j), terms, b.full(terms, 0));
+  return b.reduce("sum", reached, [axis + 1]);
+}
+
 export const cumulate: Primitive<"cumulate"> = {
-  infer(types, { axis }) {
+  infer(types, { kind, axis }) {
     const t = types[0] as TensorType;
+    check(canCombine(kind, t.dtype), "cumulate", `a type that has a ${kind}`, t.dtype);
     check(axis >= 0 && axis < t.shape.length, "cumulate", `an axis of ${showType(t)}`, `${axis}`);
     return t;
   },
@@ -119,22 +149,21 @@ export const cumulate: Primitive<"cumulate"> = {
     const source = tensors[0] as Tensor;
     const data = newData(source.dtype, sizeOf(source.shape), mode);
     const stride = stridesOf(source.shape)[axis] as number;
+    const step = stepIn(kind, source.dtype);
     const running = new Float64Array(data.length);
     forEachIndex(source.shape, (index, flat) => {
       const x = elementAt(source, flat);
       const before = running[flat - stride] as number;
-      running[flat] = index[axis] === 0 ? x : step[kind](before, x);
+      running[flat] = index[axis] === 0 ? x : step(before, x);
     });
     data.set(running);
     return { dtype: source.dtype, shape: source.shape, data, splat: false };
   },
   gradient(b, node, d) {
     const { kind, axis } = node.attrs;
-    const suffix = (v: Value): Value =>
-      b.flip(b.add("cumulate", [b.flip(v, [axis])], { kind: "sum", axis }), [axis]);
-    if (kind === "sum") return [suffix(d)];
-    const x = inputOf(node);
-    return [b.div(suffix(b.mul(d, node.outputs[0] as Value)), x)];
+    if (kind === "prod") return [runningProductGradient(b, inputOf(node), axis, d)];
+    const backwards = b.flip(d, [axis]);
+    return [b.flip(b.add("cumulate", [backwards], { kind, axis }), [axis])];
   },
   lower: { kind: "cumulate", plan: ({ attrs }) => ({ op: attrs.kind, axis: attrs.axis }) },
   work: workPerInput,

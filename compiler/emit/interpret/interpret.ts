@@ -180,7 +180,7 @@ const bodies: Bodies = {
     p.loops(out, 0, [a, b, store.index, store.value], false, () => {
       p.lines.push("let acc = 0;");
       p.loops(k, out.length, [a, b], false, () => {
-        p.lines.push(`acc += ${p.name(a)} * ${p.name(b)};`);
+        p.lines.push(`acc += ${step("prod", p.name(a), p.name(b), a.type)};`);
       });
       p.lines.push(`acc = round(acc, "${a.type}");`);
       p.expressions([store.index, store.value], out.length, true);
@@ -192,7 +192,8 @@ const bodies: Bodies = {
     p.loops(outer, 0, [value, store.index, store.value], false, () => {
       p.lines.push(`let acc = ${initial[op]};`);
       p.loops(axes.slice(-1), outer.length, [value, store.index], false, () => {
-        p.lines.push(`acc = round(${step(op, "acc", p.name(value), value.type)}, "${value.type}");`);
+        const next = step(op, "acc", p.name(value), value.type);
+        p.lines.push(`acc = round(${next}, "${value.type}");`);
         p.expressions([store.index, store.value], axes.length, true);
         p.store(store);
       });
@@ -212,8 +213,8 @@ const bodies: Bodies = {
     p.lines.push(`const i0 = ${p.name(target)};`);
     p.lines.push(`if (i0 < 0 || i0 >= ${sizeText(rows.extent)}) continue;`);
     const [old, x] = [`b${output}${at}`, p.name(update)];
-    const combined = op === "none" ? x : op === "mul" ? `${old} * ${x}`
-      : op === "add" ? `${old} + ${x}` : `Math.${op}(${old}, ${x})`;
+    const how = { add: "sum", mul: "prod", max: "max", min: "min", none: "none" } as const;
+    const combined = op === "none" ? x : step(how[op], old, x, update.type);
     p.lines.push(`${old} = ${combined};`, "}", "}");
   },
   sort(p, { axes, sorted, descending, value, output }) {
