@@ -144,6 +144,9 @@ export interface NumberedAxis extends Axis {
   readonly number: number;
 }
 
+export const constantExtent = ({ extent }: Axis): number | undefined =>
+  typeof extent === "number" ? extent : undefined;
+
 export const numbered = (axes: readonly Axis[], first: number): NumberedAxis[] =>
   axes.map((axis, i) => ({ ...axis, number: first + i }));
 

@@ -60,13 +60,15 @@ interface Address {
 type Memo = Map<Expr, Map<Context | undefined, Value>>;
 
 const MAX_INDEX = 2 ** 30;
-const fitsIndex = (e: Expr): boolean => Math.abs(e.min) < MAX_INDEX && Math.abs(e.max) < MAX_INDEX;
+/** Whether differences of such integers can not overflow. */
+export const fitsIndex = (e: Expr): boolean => Math.abs(e.min) < MAX_INDEX && Math.abs(e.max) < MAX_INDEX;
 
 export class Lowering {
   readonly #scope: Scope;
   readonly #axes: ReadonlyMap<number, Binding>;
   readonly #lanes: Lanes | undefined;
   readonly #acc: Value | undefined;
+  readonly #known: ReadonlyMap<Expr, boolean>;
   readonly #scalars: Memo = new Map();
   readonly #vectors: Memo = new Map();
   readonly #contexts: Context[] = [];
@@ -75,15 +77,19 @@ export class Lowering {
   /**
    * @param axes index of every axis that the expressions use; of the lanes' axis, that of lane 0
    * @param acc the finished reduction, four lanes of it when there are `lanes`
+   * @param known conditions whose value is known here, for all lanes
    */
   constructor(
     scope: Scope, axes: ReadonlyMap<number, Binding>,
-    { lanes, acc }: { lanes?: Lanes; acc?: Value } = {},
+    { lanes, acc, known }: {
+      lanes?: Lanes; acc?: Value; known?: ReadonlyMap<Expr, boolean> | undefined;
+    } = {},
   ) {
     this.#scope = scope;
     this.#axes = axes;
     this.#lanes = lanes;
     this.#acc = acc;
+    this.#known = known ?? new Map();
   }
 
   get #c(): Code {
@@ -135,10 +141,13 @@ export class Lowering {
       case "select":
         return c.select(this.scalar(e.cond, context), this.scalar(e.a, context),
           this.scalar(e.b, context));
-      case "guard":
+      case "guard": {
+        const known = this.#truth(e.cond);
+        if (known !== undefined) return this.scalar(known ? e.a : e.b, context);
         return c.select(this.scalar(e.cond, context),
           this.scalar(e.a, this.#within(context, e.cond, true)),
           this.scalar(e.b, this.#within(context, e.cond, false)));
+      }
       case "cast":
         return scalarCast[e.a.type][e.type](c, this.scalar(e.a, context), this.#scope.library);
       case "bitcast": {
@@ -182,6 +191,23 @@ export class Lowering {
     const made = { outer, condition, holds };
     this.#contexts.push(made);
     return made;
+  }
+
+  /** The value of a condition where it is known beforehand. */
+  #truth(e: Expr): boolean | undefined {
+    const known = this.#known.get(e);
+    if (known !== undefined || this.#known.size === 0) return known;
+    if (e.kind === "unary" && e.op === "not") {
+      const a = this.#truth(e.a);
+      return a === undefined ? undefined : !a;
+    }
+    if (e.kind !== "binary" || e.type !== "bool" || (e.op !== "and" && e.op !== "or")) {
+      return undefined;
+    }
+    const [a, b] = [this.#truth(e.a), this.#truth(e.b)];
+    const decisive = e.op === "or";
+    if (a === decisive || b === decisive) return decisive;
+    return a === undefined || b === undefined ? undefined : !decisive;
   }
 
   #dependsOnLanes(e: Expr): boolean {
@@ -303,10 +329,13 @@ export class Lowering {
       case "binary": return this.#vectorBinary(e, context);
       case "select":
         return this.#choose(e.cond, context, this.vector(e.a, context), this.vector(e.b, context));
-      case "guard":
+      case "guard": {
+        const known = this.#truth(e.cond);
+        if (known !== undefined) return this.vector(known ? e.a : e.b, context);
         return this.#choose(e.cond, context,
           this.vector(e.a, this.#within(context, e.cond, true)),
           this.vector(e.b, this.#within(context, e.cond, false)));
+      }
       case "cast": return vectorCast[e.a.type][e.type](c, this.vector(e.a, context), library);
       case "bitcast": return this.vector(e.a, context);
     }
@@ -447,7 +476,8 @@ export class Lowering {
     const here = end
       ? { value: c.min(c.add(value, c.i32(plus + lane)), end.last), plus: 0 }
       : { value, plus: plus + lane };
-    const made = new Lowering(this.#scope, new Map(this.#axes).set(axis, here));
+    const made = new Lowering(this.#scope, new Map(this.#axes).set(axis, here),
+      { known: this.#known });
     this.#lane[lane] = made;
     return made;
   }

@@ -3,12 +3,11 @@
  * one is walked four lanes at a time, and the others are the rows that threads share out.
  */
 import type { MapBody } from "../../kernels/kernel.ts";
-import { collapse, numbered } from "./axes.ts";
+import { collapse, constantExtent, numbered } from "./axes.ts";
 import type { Value } from "./code.ts";
 import type { Emission } from "./body.ts";
-import {
-  bind, bindingOf, extentsOf, flatRange, laneLoop, productOf, type Bindings,
-} from "./loops.ts";
+import { guardedLaneLoop } from "./guards.ts";
+import { bind, bindingOf, extentsOf, flatRange, productOf, type Bindings } from "./loops.ts";
 import { Lowering } from "./lower.ts";
 import { bestLaneAxis } from "./strategy.ts";
 
@@ -37,11 +36,13 @@ export function emitMap(body: MapBody): Emission {
       if (!lanes) {
         return c.loop(begin, end, 1, () => new Lowering(scope, new Map()).store(store));
       }
+      const axis = lanes.number;
       const walk = (outer: Bindings, from: Value, to: Value): void =>
-        laneLoop(c, from, to, (i, rest) => {
-          const here = new Map(outer).set(lanes.number, bindingOf(i));
-          new Lowering(scope, here, { lanes: { axis: lanes.number, end: rest } })
-            .storeVector(store);
+        guardedLaneLoop(scope, {
+          roots: [value], axis, extent: constantExtent(lanes), inner: [], bindings: [outer],
+        }, from, to, (i, rest, known) => {
+          const here = new Map(outer).set(axis, bindingOf(i));
+          new Lowering(scope, here, { lanes: { axis, end: rest }, known }).storeVector(store);
         });
       if (rows.length === 0) return walk(new Map(), begin, end);
       flatRange(c, extentsOf(scope, rows), begin, end, (outer, start, stop) =>

@@ -4,7 +4,7 @@
  * Written straight to bytes, because what counts here is the exact number of live vectors: 12 of
  * the 16 registers of x86 hold the tile, and the operands stream through the rest. The shape is
  * XNNPACK's idea (broadcast a, vector b); measured here against 4x8, 6x8, 5x8, 4x16, 3x16 and 2x24,
- * which are slower (31 GFLOP/s for 4x12, at best 28 for the others on one 2.1 GHz core).
+ * which are no faster (29 GFLOP/s) and need the columns of b more often.
  */
 import { FunctionWriter, type FunctionRef, type ModuleWriter } from "./assembler.ts";
 import type { EmitOptions } from "./body.ts";
@@ -22,7 +22,6 @@ export type TileVectors = 1 | 2 | 3;
  * the last one, and k >= 1. a is contiguous along k, b and c along columns.
  */
 const PARAMETERS = ["a", "aStride", "rows", "b", "bStride", "k", "c", "cStride", "accumulate"];
-const UNROLL = 2;
 
 /** The tile functions of one module; each is written when it is first asked for. */
 export class Microkernels {
@@ -92,19 +91,16 @@ function writeTile(vectors: TileVectors, fused: boolean): FunctionWriter {
 
   const columns = columnIndices.map(() => w.local("v128"));
   const value = w.local("v128");
-  const step = (turn: number): void => {
+  // No unrolling: it does not pay here, and the loop's own instructions hide behind the products.
+  w.loop(() => {
     columns.forEach((column, j) => {
       w.get(b);
       w.memory("v128.load", 16 * j);
       w.set(column);
     });
-    w.get(b);
-    w.get(parameter("bStride"));
-    w.op("i32.add");
-    w.set(b);
     tile.forEach((accs, i) => {
       w.get(rows[i] as number);
-      w.memory("v128.load32_splat", 4 * turn);
+      w.memory("v128.load32_splat");
       w.set(value);
       accs.forEach((acc, j) => {
         if (!fused) w.get(acc);
@@ -119,32 +115,20 @@ function writeTile(vectors: TileVectors, fused: boolean): FunctionWriter {
         w.set(acc);
       });
     });
-  };
-  const advance = (turns: number): void => rows.forEach((row) => {
-    w.get(row);
-    w.i32(4 * turns);
-    w.op("i32.add");
-    w.set(row);
-  });
-  const atLeast = (turns: number): void => {
+    const advance = (pointer: number, push: () => void): void => {
+      w.get(pointer);
+      push();
+      w.op("i32.add");
+      w.set(pointer);
+    };
+    for (const row of rows) advance(row, () => w.i32(4));
+    advance(b, () => w.get(parameter("bStride")));
     w.get(k);
-    w.i32(turns);
-    w.op("i32.ge_s");
-  };
-
-  atLeast(UNROLL);
-  w.if(() => w.loop(() => {
-    for (let turn = 0; turn < UNROLL; turn++) step(turn);
-    advance(UNROLL);
-    w.get(k);
-    w.i32(UNROLL);
+    w.i32(1);
     w.op("i32.sub");
-    w.set(k);
-    atLeast(UNROLL);
+    w.tee(k);
     w.branchIf(0);
-  }));
-  atLeast(1);
-  w.if(() => step(0));
+  });
 
   eachOfTile((acc, j) => {
     w.get(acc);

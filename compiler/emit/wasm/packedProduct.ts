@@ -12,10 +12,11 @@ import type { Dim } from "../../graph/dim.ts";
 import { collect, type Expr } from "../../kernels/expr.ts";
 import type { Store } from "../../kernels/kernel.ts";
 import {
-  collapse, countOf, dependsOn, factsOf, roughly, strideAlong, type NumberedAxis,
+  collapse, constantExtent, countOf, dependsOn, factsOf, roughly, strideAlong, type NumberedAxis,
 } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Code, Value } from "./code.ts";
+import { guardedLaneLoop, type Known } from "./guards.ts";
 import {
   bind, extentsOf, flatRange, laneLoop, productOf, type Bindings,
 } from "./loops.ts";
@@ -256,13 +257,17 @@ function pack(
       const at = c.variable("i32", address);
       flatRange(c, extentsOf(scope, inner), innerFrom, innerTo, (middle, from, until) => {
         const base = c.read(at);
-        const put = (j: Value, rest?: Lanes["end"]): void => {
+        const put = (j: Value, rest?: Lanes["end"], known?: Known): void => {
           const here = bind(above, inner, [...middle, j]);
-          const lowering = new Lowering(scope, here, { lanes: { axis: lanes.number, end: rest } });
+          const lowering = new Lowering(scope, here,
+            { lanes: { axis: lanes.number, end: rest }, known });
           c.store("v128.store", c.element(base, c.sub(j, from)), lowering.vector(root));
         };
-        if (readsNeighbours(root, lanes.number)) c.loop(from, until, 4, (j) => put(j));
-        else laneLoop(c, from, until, put);
+        guardedLaneLoop(scope, {
+          roots: [root], axis: lanes.number, extent: constantExtent(lanes), inner: [],
+          bindings: [bind(above, inner.slice(0, -1), middle)],
+          isOpenEnded: readsNeighbours(root, lanes.number),
+        }, from, until, put);
         c.set(at, c.element(base, c.sub(until, from)));
       });
     }));

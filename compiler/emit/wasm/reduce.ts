@@ -11,9 +11,10 @@ import { InternalError } from "../../errors.ts";
 import type { ReduceKind } from "../../graph/graph.ts";
 import type { Expr, ExprBinary, ScalarType } from "../../kernels/expr.ts";
 import type { ReduceBody, Store } from "../../kernels/kernel.ts";
-import { collapse, numbered, type NumberedAxis } from "./axes.ts";
+import { collapse, constantExtent, numbered, type NumberedAxis } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Code, Value, Variable } from "./code.ts";
+import { guardedLaneLoop, type Known } from "./guards.ts";
 import {
   bind, everyPoint, everyPointUnrolled, extentsOf, flatRange, laneLoop, productOf,
   type Bindings,
@@ -94,7 +95,7 @@ export function emitReduction(reduction: Reduction): Emission {
 // ---- lanes along an output axis --------------------------------------------------------------
 
 function reduceAlong(reduction: Reduction, lanes: NumberedAxis): Emission {
-  const { outputs, reduced } = reduction;
+  const { outputs, reduced, value } = reduction;
   const rows = outputs.filter((axis) => axis !== lanes);
   const count = staticCount(reduced);
   const writtenOut = count !== undefined && count <= UNROLLED;
@@ -116,9 +117,17 @@ function reduceAlong(reduction: Reduction, lanes: NumberedAxis): Emission {
       const c = scope.code;
       const walk = (outer: Bindings, from: Value, to: Value): void => {
         const step = 4 * vectors;
-        const block = (i: Value, size: number, rest?: Lanes["end"]): void =>
-          alongBlock(scope, reduction, outer, { lanes, i, vectors: size, writtenOut, rest });
-        if (vectors === 1) return laneLoop(c, from, to, (i, rest) => block(i, 1, rest));
+        const block = (i: Value, size: number, rest?: Lanes["end"], known?: Known): void =>
+          alongBlock(scope, reduction, outer, {
+            lanes, i, vectors: size, writtenOut, rest, known,
+          });
+        if (vectors === 1) {
+          return guardedLaneLoop(scope, {
+            roots: [value], axis: lanes.number, extent: constantExtent(lanes),
+            inner: writtenOut ? [] : reduced.map((axis) => axis.number),
+            bindings: writtenOut ? pointsOf(scope, reduced, outer) : [outer],
+          }, from, to, (i, rest, known) => block(i, 1, rest, known));
+        }
         c.loop(from, c.sub(to, c.i32(step - 1)), step, (i) => block(i, vectors));
         const whole = c.mul(c.div(c.max(c.sub(to, from), c.i32(0)), c.i32(step)), c.i32(step));
         laneLoop(c, c.add(from, whole), to, (i, rest) => block(i, 1, rest));
@@ -138,19 +147,20 @@ interface Block {
   readonly vectors: number;
   readonly writtenOut: boolean;
   readonly rest: Lanes["end"];
+  readonly known: Known | undefined;
 }
 
 function alongBlock(
   scope: Scope, reduction: Reduction, outer: Bindings, block: Block,
 ): void {
   const { reduced, op, value, store } = reduction;
-  const { lanes, i, vectors, writtenOut, rest } = block;
+  const { lanes, i, vectors, writtenOut, rest, known } = block;
   const c = scope.code;
   const combine = vectorCombiner(scope, op, value.type);
   const identity = identityLanes(c, op, value.type);
   const at = (axes: Bindings, u: number): Bindings =>
     new Map(axes).set(lanes.number, { value: i, plus: 4 * u });
-  const options = { lanes: { axis: lanes.number, end: rest } };
+  const options = { lanes: { axis: lanes.number, end: rest }, known };
   const each = Array.from({ length: vectors }, (_, u) => u);
 
   /** One vector of reductions per block of lanes, over the points that `points` visits. */
@@ -187,6 +197,13 @@ function alongBlock(
 
   results.forEach((acc, u) =>
     new Lowering(scope, at(outer, u), { ...options, acc }).storeVector(store));
+}
+
+/** All bindings that writing a reduction out goes through. */
+function pointsOf(scope: Scope, axes: readonly NumberedAxis[], outer: Bindings): Bindings[] {
+  const all: Bindings[] = [];
+  everyPointUnrolled(scope, axes, outer, (point) => all.push(point));
+  return all;
 }
 
 /** Whether f32 sums of more than `limit` terms may occur. */
