@@ -1,12 +1,13 @@
 /**
  * Copies a graph into a builder: how an energy, which is data, becomes part of the graphs that are
- * derived from it. Sharing and dead branches are the builder's and `pruned`'s business.
+ * derived from it. Sharing is the builder's business; `finish` drops what no output needs.
  */
 import { InternalError } from "../errors.ts";
 import { bindDim, type Dim } from "../graph/dim.ts";
 import type { Builder } from "../graph/builder.ts";
 import type { Graph, Node, PrimAttrs, PrimName, Value } from "../graph/graph.ts";
 import { ancestors } from "../passes/gradient.ts";
+import { prune } from "../passes/rewrite.ts";
 
 export type Values = ReadonlyMap<string, Value>;
 type Renaming = Readonly<Record<string, Dim>>;
@@ -47,10 +48,6 @@ export function valueOf(values: Values, name: string): Value {
   throw new InternalError(`no value named ${name} among ${[...values.keys()].join(", ")}`);
 }
 
-/** The graph without the nodes that no output needs; the inputs stay, used or not. */
-export const pruned = (graph: Graph): Graph =>
-  ({ ...graph, nodes: ancestors(graph.outputs.map(({ value }) => value)) });
-
 /** Finishes `b` with these outputs, keeping only what they need. */
 export const finish = (b: Builder, outputs: Iterable<readonly [string, Value]>): Graph =>
-  pruned(b.finish([...outputs].map(([name, value]) => ({ name, value }))));
+  prune(b.finish([...outputs].map(([name, value]) => ({ name, value }))));

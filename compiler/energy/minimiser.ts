@@ -6,8 +6,8 @@
  *              of curvature k: s_l = clamp((pre_l + d*s_l)/(k + d)) is the minimiser. A linear
  *              output under squared error gives (v + beta*y)/(1 + beta) this way; a resistive
  *              network gives its weighted mean
- *   iterated   neither: s_l = act((1-eta)*act^-1(s_l) + eta*pre_l), whose fixed points are the
- *              stationary ones. Cross-entropy nudges are, with eta = 1
+ *   iterated   neither: s_l = (1-eta)*s_l + eta*act(pre_l), whose fixed points are the stationary
+ *              ones. Cross-entropy nudges are, with eta = 1
  *
  * Which one applies is found by differentiating the force twice, not declared.
  */
@@ -76,6 +76,6 @@ export function updatedState(
     return clampTo(b, b.div(rest, b.addition(real(b, k, d), d)), low, high);
   }
   if (damping === 1) return activate(b, force, unit);
-  const old = b.mul(real(b, 1 - damping, state), rule.inverse(b, state, unit as never));
-  return activate(b, b.addition(old, b.mul(real(b, damping, force), force)), unit);
+  const next = activate(b, force, unit);
+  return b.addition(b.mul(real(b, 1 - damping, state), state), b.mul(real(b, damping, next), next));
 }

@@ -145,18 +145,18 @@ function transposedForces(
   });
 }
 
+/** Name of the value that the residual compares with the one before. */
+export const afterName = (name: string): string => `after.${name}`;
+
 /**
- * A graph that maps values to values of the same names, with the output "residual" added: the
- * largest change of any element of any of them.
+ * The residual of a graph whose outputs have the names of inputs, as a graph of its own: values
+ * before, under their names, and `after.NAME` in; the largest change of any element out.
  */
-export function withResidual(graph: Graph): Graph {
-  const b = new Builder(graph.name);
-  const before = new Map(graph.inputs.map((v) => [v.name, b.input(v.name, v.type)]));
-  const after = inlineGraph(b, graph, before);
-  const largest = [...after].map(([name, value]) => {
-    const change = b.sub(value, valueOf(before, name));
+export function residualGraph(step: Graph): Graph {
+  const b = new Builder(`${step.name}.residual`);
+  const largest = step.outputs.map(({ name, value: { type } }) => {
+    const change = b.sub(b.input(afterName(name), type), b.input(name, type));
     return b.reduce("max", b.unary("abs", change), change.type.shape.map((_, i) => i));
   });
-  const residual = largest.reduce((x, y) => b.max(x, y));
-  return finish(b, [...after, [residualName, residual] as const]);
+  return finish(b, [[residualName, largest.reduce((x, y) => b.max(x, y))]]);
 }

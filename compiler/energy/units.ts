@@ -3,7 +3,7 @@
  * G' = act^-1 that makes `s = act(pre)` the minimiser of G(s) - pre*s over the unit's domain
  * (equilibrium-propagation.md, section 0). One record per kind; a missing field does not compile.
  *
- * Not digital activations: those are ordinary primitives, and need no inverse.
+ * Not digital activations: those are ordinary primitives, and need no energy.
  */
 import type { Builder } from "../graph/builder.ts";
 import type { Value } from "../graph/graph.ts";
@@ -29,9 +29,7 @@ interface UnitRule<K extends UnitKind> {
   /** Values that a state may take, ends included. */
   domain(unit: UnitOf<K>): { readonly low: number; readonly high: number };
   activation(b: Builder, v: Value, unit: UnitOf<K>): Value;
-  /** G'(s) = act^-1(s), inside the domain. */
-  inverse(b: Builder, s: Value, unit: UnitOf<K>): Value;
-  /** G(s), elementwise. */
+  /** G(s), elementwise; its slope inside the domain is act^-1(s). */
   selfEnergy(b: Builder, s: Value, unit: UnitOf<K>): Value;
   /** k where G is k*s^2/2 on the domain; undefined where G is no parabola. */
   curvature(unit: UnitOf<K>): number | undefined;
@@ -55,7 +53,6 @@ export const unitRules: { readonly [K in UnitKind]: UnitRule<K> } = {
     domain: ({ low, high }) => ({ low, high }),
     activation: (b, v, { slope, low, high }) =>
       clampTo(b, slope === 1 ? v : b.mul(real(b, slope, v), v), low, high),
-    inverse: (b, s, { slope }) => (slope === 1 ? s : b.mul(real(b, 1 / slope, s), s)),
     selfEnergy: (b, s, { slope }) => parabola(b, s, 1 / slope),
     curvature: ({ slope }) => 1 / slope,
     isHolomorphic: false,
@@ -66,11 +63,7 @@ export const unitRules: { readonly [K in UnitKind]: UnitRule<K> } = {
       const x = b.addition(b.mul(real(b, gain, v), v), real(b, offset, v));
       return b.div(one(b, x), b.addition(one(b, x), b.unary("exp", b.unary("neg", x))));
     },
-    // v = (ln(s/(1-s)) - offset)/gain
-    inverse(b, s, { gain, offset }) {
-      const logit = b.sub(b.unary("log", s), b.unary("log", b.sub(one(b, s), s)));
-      return b.mul(real(b, 1 / gain, s), b.sub(logit, real(b, offset, s)));
-    },
+    // G' = (ln(s/(1-s)) - offset)/gain
     selfEnergy(b, s, { gain, offset }) {
       const entropy = b.addition(xLogX(b, s), xLogX(b, b.sub(one(b, s), s)));
       return b.mul(real(b, 1 / gain, s), b.sub(entropy, b.mul(real(b, offset, s), s)));
@@ -81,7 +74,6 @@ export const unitRules: { readonly [K in UnitKind]: UnitRule<K> } = {
   tanh: {
     domain: () => ({ low: -1, high: 1 }),
     activation: (b, v) => b.unary("tanh", v),
-    inverse: (b, s) => b.unary("atanh", s),
     // s*atanh(s) + ln(1-s^2)/2 = ((1+s)ln(1+s) + (1-s)ln(1-s))/2
     selfEnergy: (b, s) => b.mul(b.full(s, 0.5), b.addition(
       xLogX(b, b.addition(one(b, s), s)), xLogX(b, b.sub(one(b, s), s)))),
@@ -91,7 +83,6 @@ export const unitRules: { readonly [K in UnitKind]: UnitRule<K> } = {
   linear: {
     domain: () => ({ low: -Infinity, high: Infinity }),
     activation: (_b, v) => v,
-    inverse: (_b, s) => s,
     selfEnergy: (b, s) => parabola(b, s, 1),
     curvature: () => 1,
     isHolomorphic: true,

@@ -10,7 +10,9 @@ import { stateName, type Block } from "../../compiler/energy/field.ts";
 import {
   betaName, deltaName, free, otherInputs, type Cost, type Nudge,
 } from "../../compiler/energy/nudge.ts";
-import { ruleGraph, weightName, type RuleOptions } from "../../compiler/energy/rule.ts";
+import {
+  ruleGraph, strengthName, weightName, type RuleOptions,
+} from "../../compiler/energy/rule.ts";
 import {
   anchorName, sweepGraph, type Order, type SweepOptions,
 } from "../../compiler/energy/sweep.ts";
@@ -67,9 +69,8 @@ export interface NudgedOptions {
   readonly isTransposed?: boolean | undefined;
 }
 
-/** States of P phases stacked along the batch, and what a sweep reads beside them. */
+/** What a sweep of P phases reads, stacked along the batch. */
 interface Stack {
-  readonly phases: readonly Phase[];
   readonly inputs: Map<string, Held>;
   /** What of `inputs` was made for this stack. */
   readonly owned: Held[];
@@ -127,30 +128,33 @@ export class BlockRunner {
   ): Promise<BlockGradients> {
     const { stencil } = options;
     this.#refuseUnfit(stencil);
-    const { phases, freeWeight } = stencil;
+    const { phases, freeWeight, isComplex } = stencil;
     const isMixing = pull.kind === "cost" && pull.isMixing;
     const groups = isMixing ? phases.map((phase) => [phase]) : [phases];
     const found: Map<string, Held>[] = [];
     let residual = 0;
     let sweeps = 0;
     for (const group of groups) {
-      const stack = await this.#stack(parameters, pass, pull, group, stencil);
+      const { inputs, owned } = await this.#stack(parameters, pass, pull, group, stencil);
       const sweep = await this.#nudgedSweep(pull, options);
-      const relaxed = await relax(this.engine, sweep, stack.inputs, this.solver.nudged);
+      const relaxed = await relax(this.engine, sweep, inputs, this.solver.nudged);
       residual = Math.max(residual, relaxed.residual);
       sweeps += relaxed.sweeps;
-      const inputs = new Map([...stack.inputs, ...relaxed.states]);
-      found.push(await this.#rule(pull, stencil, group, inputs));
-      releaseAll(this.engine, [...stack.owned, ...relaxed.states.values()]);
+      // A clamped output is no output of the sweep: it stays where it was put.
+      const still = this.#parts(isComplex).filter((name) => !relaxed.states.has(name));
+      for (const name of still) {
+        relaxed.states.set(name, await this.helpers.stack([inputs.get(name) as Held]));
+      }
+      found.push(relaxed.states);
+      releaseAll(this.engine, owned);
     }
-    if (freeWeight !== 0) {
-      const still: Phase = { beta: { re: 0, im: 0 }, weight: { re: freeWeight, im: 0 } };
-      const stack = await this.#stack(parameters, pass, pull, [still], stencil);
-      const inputs = new Map([...stack.inputs, ...pass.states]);
-      found.push(await this.#rule(pull, stencil, [still], inputs));
-      releaseAll(this.engine, stack.owned);
-    }
-    return { gradients: await this.#total(found), residual, sweeps };
+    const free: Phase = { beta: { re: 0, im: 0 }, weight: { re: freeWeight, im: 0 } };
+    const gradients = freeWeight === 0
+      ? await this.#rule(parameters, pass, pull, stencil, phases, found)
+      : await this.#rule(parameters, pass, pull, stencil, [...phases, free],
+        [...found, pass.states]);
+    releaseAll(this.engine, found.flatMap((states) => [...states.values()]));
+    return { gradients, residual, sweeps };
   }
 
   /**
@@ -163,36 +167,29 @@ export class BlockRunner {
     parameters: HeldMap, pass: BlockPass, pull: Pull, beta: number, sweeps: number,
     step: (increment: HeldMap) => Promise<HeldMap>,
   ): Promise<BlockGradients> {
-    const one: Stencil = { family: "nudged", phases: [], freeWeight: 0, isComplex: false };
     const at = (b: number, weight: number): Phase =>
       ({ beta: { re: b, im: 0 }, weight: { re: weight, im: 0 } });
+    const one: Stencil = {
+      family: "nudged", phases: [at(beta, 1 / beta)], freeWeight: 0, isComplex: false,
+    };
     const sweep = await this.#nudgedSweep(pull, { stencil: one });
     const increments: Map<string, Held>[] = [];
-    let now = new Map(pass.states);
-    let owned: Held[] = [];
+    let now = pass.states;
     let own = parameters;
     let residual = Infinity;
     for (let t = 0; t < sweeps; t++) {
-      const single = await this.#stack(own, pass, pull, [at(beta, 1 / beta)], one);
-      const inputs = new Map([...single.inputs, ...now]);
-      const relaxed = await relax(this.engine, sweep, inputs, { sweeps: 1 });
+      const { inputs, owned } = await this.#stack(own, pass, pull, one.phases, one);
+      const relaxed = await relax(this.engine, sweep, new Map([...inputs, ...now]), { sweeps: 1 });
       residual = relaxed.residual;
       const pair = [at(beta, 1 / beta), at(t === 0 ? 0 : beta, -1 / beta)];
-      const both = await this.#stack(own, pass, pull, pair, one);
-      for (const name of this.names) {
-        const states = [relaxed.states.get(name) as Held, now.get(name) as Held];
-        const stacked = await this.helpers.stack(states);
-        both.owned.push(stacked);
-        both.inputs.set(name, stacked);
-      }
-      const increment = await this.#rule(pull, one, pair, both.inputs);
+      const increment = await this.#rule(own, pass, pull, one, pair, [relaxed.states, now]);
       increments.push(increment);
       own = await step(increment);
-      releaseAll(this.engine, [...single.owned, ...both.owned, ...owned]);
-      owned = [...relaxed.states.values()];
+      releaseAll(this.engine, owned);
+      if (t > 0) releaseAll(this.engine, now.values());
       now = relaxed.states;
     }
-    releaseAll(this.engine, owned);
+    if (now !== pass.states) releaseAll(this.engine, now.values());
     return { gradients: await this.#total(increments), residual, sweeps };
   }
 
@@ -262,43 +259,61 @@ export class BlockRunner {
         inputs.set(name, perSample.has(name) ? await copies(held) : held);
       }
     }
-    return { phases, inputs, owned };
+    return { inputs, owned };
   }
 
-  /** One number per phase, repeated for every sample. */
+  /** One number per phase, repeated as often as fits. */
   #addPerPhase(
     inputs: Map<string, Held>, name: string, numbers: readonly { re: number; im: number }[],
     shape: readonly number[], isComplex: boolean,
   ): void {
-    const total = shape.reduce((p, d) => p * d, 1);
+    const total = shape[0] as number;
     const part = (values: readonly number[]): Held => this.helpers.constant(
-      `${shape.length} [${values}] ${total}`, shape, () => Float64Array.from({ length: total },
+      `per phase [${values}] ${total}`, shape, () => Float64Array.from({ length: total },
         (_, i) => values[Math.floor((i * values.length) / total)] as number));
     inputs.set(isComplex ? realName(name) : name, part(numbers.map(({ re }) => re)));
     if (isComplex) inputs.set(imaginaryName(name), part(numbers.map(({ im }) => im)));
   }
 
+  /** Names of the tensors that hold the states. */
+  #parts(isComplex: boolean): string[] {
+    return isComplex ? this.names.flatMap((name) => [realName(name), imaginaryName(name)])
+      : this.names;
+  }
+
+  /** The rule over all phases; `found` holds their states, one or several phases to an entry. */
   async #rule(
-    pull: Pull, stencil: Stencil, phases: readonly Phase[], inputs: HeldMap,
+    parameters: HeldMap, pass: BlockPass, pull: Pull, stencil: Stencil, phases: readonly Phase[],
+    found: readonly HeldMap[],
   ): Promise<Map<string, Held>> {
-    const nudge = this.#nudgeOf(pull, stencil);
-    const { isComplex } = stencil;
+    const { isComplex, family } = stencil;
+    const byCost = pull.kind === "cost" && family === "nudged";
     const options: RuleOptions = {
-      nudge, phases: phases.length,
-      ...nudge.kind === "cost" && pull.kind === "cost"
-        ? { costParameters: pull.parameters, costValues: pull.values } : {},
+      phases: phases.length,
+      ...byCost
+        ? { cost: pull.cost, costParameters: pull.parameters, costValues: pull.values } : {},
     };
-    const rule = await this.once(`rule ${nudge.kind} ${phases.length} ${isComplex}`, () => {
+    const rule = await this.once(`rule ${byCost} ${phases.length} ${isComplex}`, () => {
       const graph = ruleGraph(this.block, options);
-      const complex = new Set([...this.names, betaName, weightName]);
+      const complex = new Set([...this.names, strengthName, weightName]);
       return this.engine.prepare(isComplex
         ? complexGraph(graph, complex, new Set(graph.outputs.map(({ name }) => name))) : graph);
     });
-    const given = new Map(inputs);
-    const samples = (inputs.get(this.block.current.name) as Held).shape[0] as number;
-    this.#addPerPhase(given, weightName, phases.map(({ weight }) => weight),
-      [phases.length, samples / phases.length], isComplex);
-    return rule.run(given);
+    const inputs = new Map([...parameters, ...byCost ? pull.inputs : []]);
+    inputs.set(this.block.current.name, pass.current);
+    pass.states.forEach((state, name) => inputs.set(anchorName(name), state));
+    const owned: Held[] = [];
+    for (const name of this.#parts(isComplex)) {
+      const states = found.map((each) => each.get(name) as Held);
+      if (states.length > 1) owned.push(await this.helpers.stack(states));
+      inputs.set(name, states.length > 1 ? owned.at(-1) as Held : states[0] as Held);
+    }
+    const count = [phases.length];
+    this.#addPerPhase(inputs, weightName, phases.map(({ weight }) => weight), count, isComplex);
+    this.#addPerPhase(inputs, strengthName, phases.map(({ beta }) => beta), count, isComplex);
+    const gradients = await rule.run(inputs);
+    releaseAll(this.engine, owned);
+    return gradients;
   }
 
   async #total(found: readonly Map<string, Held>[]): Promise<Map<string, Held>> {

@@ -39,9 +39,12 @@ const limits = {
   f32: { tolerance: 0, rounding: 1e-5, sweeps: 1000 },
 } as const;
 
-/** @throws UserError where the file is not a reference network. */
+/**
+ * @param betas which of the file's nudges to run, as the file writes them; all when absent
+ * @throws UserError where the file is not a reference network.
+ */
 export async function checkReference(
-  json: unknown, place: string, engine: Engine,
+  json: unknown, place: string, engine: Engine, betas?: readonly string[],
 ): Promise<ReferenceReport> {
   const net = readReferenceNet(json, place);
   const { built, file } = net;
@@ -68,6 +71,7 @@ export async function checkReference(
   const exact = await gradient({ kind: "implicit", adjoint: until });
   const bpEp: Record<string, ReferenceReport["bpEp"][string]> = {};
   for (const [beta, entry] of Object.entries(file.bp_ep_centered)) {
+    if (betas && !betas.includes(beta)) continue;
     const stencil = stencilOf("c-ep", { beta: Number(beta) });
     const { numbers, residual } = await gradient({ kind: "equilibrium", stencil });
     const toExact = compareGradients(numbers, exactStored).overall;

@@ -1,10 +1,10 @@
 /**
  * Relaxation: a sweep graph run again and again on two sets of tensors, either a fixed number of
- * times or until no unit moves by more than a tolerance, with a cap. The residual is computed with
+ * times or until no unit moves by more than a tolerance, with a cap. The residual is computed after
  * the last sweep in the one case and every few sweeps in the other; nothing else is read back.
  */
 import { UserError } from "../../compiler/errors.ts";
-import { withResidual, residualName } from "../../compiler/energy/sweep.ts";
+import { afterName, residualGraph, residualName } from "../../compiler/energy/sweep.ts";
 import type { Graph } from "../../compiler/graph/graph.ts";
 import { releaseAll, type Engine, type Held, type HeldMap, type Prepared } from "./engine.ts";
 
@@ -30,17 +30,17 @@ export interface Relaxed {
   readonly residual: number;
 }
 
-/** A sweep made ready, without and with its residual. */
+/** A sweep made ready, and the residual of two successive sets of states. */
 export interface Sweep {
-  readonly plain: Prepared;
-  readonly checked: Prepared;
+  readonly step: Prepared;
+  readonly residual: Prepared;
   readonly place: string;
 }
 
 export async function prepareSweep(engine: Engine, graph: Graph, place: string): Promise<Sweep> {
   return {
-    plain: await engine.prepare(graph),
-    checked: await engine.prepare(withResidual(graph)), place,
+    step: await engine.prepare(graph),
+    residual: await engine.prepare(residualGraph(graph)), place,
   };
 }
 
@@ -60,25 +60,29 @@ export async function relax(
   let done = 0;
   while (done < sweeps) {
     done++;
-    const looks = isDue(done);
-    const outputs = await (looks ? sweep.checked : sweep.plain)
-      .run(new Map([...inputs, ...now]), spare);
-    let stalls = false;
-    if (looks) {
-      const change = outputs.get(residualName) as Held;
-      const before = residual;
-      residual = Math.abs(Number((await engine.read(change)).data[0]));
-      stalls = residual <= rounding && residual >= before;
-      engine.release(change);
-      outputs.delete(residualName);
-      if (!Number.isFinite(residual)) throw diverged(sweep.place, done);
-    }
+    const given = new Map([...inputs, ...now]);
+    const outputs = await sweep.step.run(given, spare);
     spare = now;
     now = outputs;
-    if (looks && tolerance !== undefined && (residual <= tolerance || stalls)) break;
+    if (!isDue(done)) continue;
+    const before = residual;
+    residual = await largestChange(engine, sweep.residual, given, outputs);
+    if (!Number.isFinite(residual)) throw diverged(sweep.place, done);
+    const stalls = residual <= rounding && residual >= before;
+    if (tolerance !== undefined && (residual <= tolerance || stalls)) break;
   }
   releaseAll(engine, spare.values());
   return { states: now, sweeps: done, residual };
+}
+
+async function largestChange(
+  engine: Engine, residual: Prepared, before: HeldMap, after: HeldMap,
+): Promise<number> {
+  const named = [...after].map(([name, held]) => [afterName(name), held] as const);
+  const held = (await residual.run(new Map([...before, ...named]))).get(residualName) as Held;
+  const { data } = await engine.read(held);
+  engine.release(held);
+  return Math.abs(data[0] as number);
 }
 
 const diverged = (place: string, sweeps: number): UserError => new UserError(
