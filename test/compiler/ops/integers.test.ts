@@ -91,7 +91,8 @@ describe.each(upTo32)("%s", (dtype) => {
     const power = (x: bigint, n: bigint): bigint =>
       n >= 0n ? x ** n : x === 1n ? 1n : x === -1n ? (n % 2n === 0n ? 1n : -1n) : 0n;
     await expectThreeWays([vector(dtype, xs), vector(dtype, ys)],
-      (b, x, y) => b.binary("pow", x, y), vector(dtype, xs.map((x, i) => wrapTo(dtype, power(BigInt(x), BigInt(ys[i] as number))))));
+      (b, x, y) => b.binary("pow", x, y),
+      vector(dtype, xs.map((x, i) => wrapTo(dtype, power(BigInt(x), BigInt(ys[i] as number))))));
   });
 });
 
