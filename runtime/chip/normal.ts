@@ -38,7 +38,9 @@ export const uniformAt = (key: Key, counter: number): number =>
 
 /**
  * Inverse error function by two polynomials in w = -ln((1 - x)(1 + x)), single precision (Giles,
- * "Approximating the erfinv function", GPU Computing Gems Jade, 2011, table of section 4).
+ * "Approximating the erfinv function", GPU Computing Gems Jade, 2011, table of section 4). Its
+ * normals are within 1e-6 relative; beyond 5.4 sigma, where one word in 15 million falls, within
+ * 0.003.
  */
 const CENTRAL = [
   2.81022636e-8, 3.43273939e-7, -3.5233877e-6, -4.39150654e-6, 0.00021858087, -0.00125372503,

@@ -1,0 +1,158 @@
+/** Programmed cells against the formulas of their device files, at four standard errors. */
+import { describe, expect, it } from "vitest";
+import { firstTime, ProgrammedCells, type CellFaults } from "../../../runtime/chip/cells.ts";
+import { keyOf } from "../../../runtime/chip/normal.ts";
+import { deviceNames, loadDevice } from "../../../runtime/files/targetFiles.ts";
+import type { Device } from "../../../targets/device.ts";
+import {
+  driftExponent, programmingSigma, readSigma, relaxation,
+} from "../../../targets/deviceModel.ts";
+import type { Second, Siemens } from "../../../targets/units.ts";
+
+const none: CellFaults = { programming: false, drift: false, stuck: false };
+const N = 20000;
+
+/** `N` cells of one target conductance. */
+function programmed(
+  device: Device, g: number, faults: Partial<CellFaults>, scale = 1, seed = 1,
+): ProgrammedCells {
+  const { gMin, gMax } = device.window;
+  return new ProgrammedCells(
+    { device, gMin: gMin.value * scale, gMax: gMax.value * scale },
+    new Float64Array(N).fill(g), keyOf(seed, device.name), { ...none, ...faults });
+}
+
+interface Moments {
+  readonly mean: number;
+  readonly sigma: number;
+}
+
+function momentsOf(xs: ArrayLike<number>): Moments {
+  const all = Array.from(xs);
+  const mean = all.reduce((a, b) => a + b, 0) / all.length;
+  const square = all.reduce((a, b) => a + (b - mean) ** 2, 0) / (all.length - 1);
+  return { mean, sigma: Math.sqrt(square) };
+}
+
+/** Mean and deviation of a normal sample within four standard errors; `skew` widens sigma's. */
+function expectNormal(xs: ArrayLike<number>, mean: number, sigma: number): void {
+  const seen = momentsOf(xs);
+  const tiny = 1e-12 * Math.abs(mean);
+  expect(Math.abs(seen.mean - mean)).toBeLessThanOrEqual((4 * sigma) / Math.sqrt(N) + tiny);
+  expect(Math.abs(seen.sigma - sigma)).toBeLessThanOrEqual((4 * sigma) / Math.sqrt(2 * N) + tiny);
+}
+
+const share = (device: Device, r: number): number => r * device.window.gMax.value;
+
+describe.each(deviceNames())("%s", (name) => {
+  const device = loadDevice(name);
+  const { distribution } = device.programming;
+  const t0 = firstTime(device);
+
+  it.each([1, 2.5])("spreads at programming as stated, in a window %d times its own", (scale) => {
+    for (const r of [0.4, 0.7, 1]) {
+      const g = share(device, r) * scale;
+      const gMax = share(device, scale) as Siemens;
+      const sigma = programmingSigma(device, g as Siemens, t0 as Second, gMax);
+      const cells = programmed(device, g, { programming: true }, scale).at(t0);
+      if (distribution === "log-normal") {
+        expectNormal(cells.map((x) => Math.log(x / g)), 0, sigma);
+      } else if (distribution === "uniform") {
+        const { mean, sigma: seen } = momentsOf(cells);
+        expect(Math.abs(mean - g)).toBeLessThan((4 * sigma) / Math.sqrt(3 * N));
+        expect(Math.abs(seen * Math.sqrt(3) - sigma)).toBeLessThan(sigma * 0.02);
+        expect(Math.max(...cells)).toBeLessThanOrEqual(g + sigma);
+      } else if (g > 6 * sigma) expectNormal(cells, g, sigma);
+    }
+  });
+
+  it("keeps each cell's draw: older cells are where their younger selves were heading", () => {
+    const g = share(device, 0.6);
+    const cells = programmed(device, g, { programming: true, drift: true });
+    const later = 3600 * 24;
+    expect(cells.at(later)).toEqual(cells.at(later));
+    if (device.time.kind !== "none" || distribution !== "normal") return;
+    const [young, old] = [cells.at(t0), cells.at(later)];
+    const sigmaAt = (t: number): number =>
+      programmingSigma(device, g as Siemens, t as Second);
+    for (let i = 0; i < 100; i++) {
+      const [a, b] = [(young[i]! - g) / (sigmaAt(t0) || 1), (old[i]! - g) / (sigmaAt(later) || 1)];
+      expect(Math.abs(a - b)).toBeLessThan(1e-9 * (1 + Math.abs(a)));
+    }
+  });
+
+  it("ages as stated when only time acts", () => {
+    const g = share(device, 0.6);
+    for (const t of [t0 * 10, 1e5]) {
+      const cells = programmed(device, g, { drift: true }).at(t);
+      if (device.time.kind === "none") {
+        expect(new Set(cells)).toEqual(new Set([g]));
+      } else if (device.time.kind === "log-time") {
+        const { shift, spread } = relaxation(device, g as Siemens, t as Second);
+        expectNormal(cells, g + shift, spread);
+      } else {
+        const { start, mean, spread } = driftExponent(device, g as Siemens)!;
+        if (t <= start) return;
+        // |mean + spread N| is as good as never folded here.
+        expect(mean).toBeGreaterThan(4 * spread);
+        expectNormal(cells.map((x) => -Math.log(x / g) / Math.log(t / start)), mean, spread);
+      }
+    }
+  });
+
+  it("sticks as often as stated", () => {
+    const g = share(device, 0.5);
+    const cells = programmed(device, g, { stuck: true }).at(t0);
+    const { low, high, random } = device.stuck;
+    const expectShare = (count: number, p: number): void =>
+      expect(Math.abs(count / N - p)).toBeLessThanOrEqual(4 * Math.sqrt(p * (1 - p) / N));
+    const { gMin, gMax } = device.window;
+    const all = Array.from(cells);
+    expectShare(all.filter((x) => x === gMin.value).length, low.value);
+    expectShare(all.filter((x) => x === gMax.value).length, high.value);
+    expectShare(all.filter((x) => x !== g && x !== gMin.value && x !== gMax.value).length,
+      random.value);
+  });
+
+  it("is read with the device's noise and the periphery's, as independent sources", () => {
+    const g = share(device, 0.5);
+    const cells = programmed(device, g, {});
+    const own = readSigma(device, g as Siemens, 1000 as Second);
+    const [sigma] = cells.readSigma(Float64Array.of(g), 1000, 0.02);
+    expect(sigma).toBeCloseTo(Math.sqrt(own ** 2 + (0.02 * g) ** 2), 15);
+  });
+});
+
+describe("stuck cells", () => {
+  it("of three kinds share the cells as stated, and random ones fill the window", () => {
+    const device = loadDevice("ideal");
+    const stuck = { low: 0.1, high: 0.05, random: 0.2 };
+    const figure = <T extends { value: number }>(old: T, value: number): T => ({ ...old, value });
+    const faulty: Device = { ...device, stuck: {
+      low: figure(device.stuck.low, stuck.low), high: figure(device.stuck.high, stuck.high),
+      random: figure(device.stuck.random, stuck.random),
+    } } as Device;
+    const g = share(device, 0.5);
+    const cells = Array.from(programmed(faulty, g, { stuck: true }).at(1));
+    const near = (count: number, p: number): void =>
+      expect(Math.abs(count / N - p)).toBeLessThan(4 * Math.sqrt(p * (1 - p) / N));
+    near(cells.filter((x) => x === device.window.gMin.value).length, stuck.low);
+    near(cells.filter((x) => x === device.window.gMax.value).length, stuck.high);
+    const levels = cells.filter((x) => ![g, device.window.gMin.value, device.window.gMax.value]
+      .includes(x)).map((x) => x / device.window.gMax.value);
+    near(levels.length, stuck.random);
+    expect(Math.abs(momentsOf(levels).mean - 0.5))
+      .toBeLessThan(4 / Math.sqrt(12 * levels.length));
+  });
+});
+
+describe("two arrays", () => {
+  it("of the same seed are alike, of different keys are not", () => {
+    const device = loadDevice("rram-wan2022-aihwkit");
+    const at = (seed: number): Float64Array =>
+      programmed(device, share(device, 0.5), { programming: true }, 1, seed).at(1);
+    expect(at(1)).toEqual(at(1));
+    const [a, b] = [at(1), at(2)];
+    expect(a.filter((x, i) => x === b[i]).length).toBeLessThan(10);
+  });
+});
