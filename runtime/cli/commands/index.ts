@@ -1,5 +1,6 @@
 /** All commands, in the order in which help lists them. */
 import type { CommandSpec } from "../command.ts";
+import { checkGradients } from "./checkGradients.ts";
 import { compileCommand } from "./compile.ts";
 import { demo } from "./demo.ts";
 import { fetchData } from "./fetchData.ts";
@@ -17,6 +18,7 @@ export const commands: readonly CommandSpec[] = [
   simulate,
   verify,
   targets,
+  checkGradients,
   solveArray,
   fetchData,
   demo,
