@@ -148,10 +148,21 @@ export class ExprPool {
     return this.#intern({ kind: "acc", type });
   }
 
+  /**
+   * A float result as a constant, where float32 holds it as it is or not at all: a reader that
+   * computes in float64 then sees no rounding, and none meets an overflow among constants.
+   */
+  #folded(value: number | undefined): Expr | undefined {
+    if (value === undefined) return undefined;
+    const single = Math.fround(value);
+    return Object.is(single, value) || !Number.isFinite(single)
+      ? this.const(single, "f32") : undefined;
+  }
+
   unary(op: ExprUnary, a: Expr): Expr {
     if (a.kind === "const" && a.type === "f32" && op !== "isnan") {
-      const f = unaryFloat[op];
-      if (f) return this.const(Math.fround(f(a.value)), "f32");
+      const folded = this.#folded(unaryFloat[op]?.(a.value));
+      if (folded) return folded;
     }
     if (op === "not") {
       if (a.kind === "const") return this.const(a.value ? 0 : 1, "bool");
@@ -186,8 +197,8 @@ export class ExprPool {
       if (a === b) return a;
     }
     if (a.kind === "const" && b.kind === "const" && a.type === "f32" && !comparisons.has(op)) {
-      const f = binaryFloat[op];
-      if (f) return this.const(Math.fround(f(a.value, b.value)), "f32");
+      const folded = this.#folded(binaryFloat[op]?.(a.value, b.value));
+      if (folded) return folded;
     }
     if (a.type === "f32" && b.kind === "const") {
       // Exact for every float, NaN and signed zero included: x*1, x/1.
@@ -215,7 +226,9 @@ export class ExprPool {
 
   cast(a: Expr, type: ScalarType): Expr {
     if (a.type === type) return a;
-    if (a.kind === "const" && type === "f32") return this.const(Math.fround(a.value), "f32");
+    if (a.kind === "const" && type === "f32") {
+      return this.#folded(a.value) ?? this.#intern({ kind: "cast", type, a });
+    }
     if (a.kind === "const" && a.type !== "f32") return this.const(a.value, type);
     if (a.kind === "const" && type === "bool") return this.const(a.value !== 0 ? 1 : 0, "bool");
     return this.#intern({ kind: "cast", type, a });

@@ -250,3 +250,33 @@ it("flattens what it has split into the index that was split", () => {
     }
   }
 });
+
+describe("float constants", () => {
+  const pool = new ExprPool();
+  const f = (value: number): Expr => pool.const(value, "f32");
+
+  it("fold where float32 holds the result as it is, or not at all", () => {
+    expect(pool.binary("mul", f(0.5), f(3))).toBe(f(1.5));
+    expect(pool.unary("sqrt", f(4))).toBe(f(2));
+    expect(pool.unary("neg", f(0))).toBe(f(-0));
+    expect(pool.unary("log", f(0))).toBe(f(-Infinity));
+    expect(pool.binary("div", f(0), f(0))).toBe(f(NaN));
+    expect(pool.unary("exp", f(1000))).toBe(f(Infinity));
+    expect(pool.cast(pool.const(7), "f32")).toBe(f(7));
+  });
+
+  it("stay where rounding would show in a float64 reader", () => {
+    expect(pool.binary("div", f(1), f(3)).kind).toBe("binary");
+    expect(pool.unary("exp", f(1)).kind).toBe("unary");
+    expect(pool.cast(pool.const(2 ** 24 + 1), "f32").kind).toBe("cast");
+  });
+
+  it("drop out as factors of one only", () => {
+    const x = pool.load(0, pool.const(0), "f32");
+    expect(pool.binary("mul", x, f(1))).toBe(x);
+    expect(pool.binary("mul", f(1), x)).toBe(x);
+    expect(pool.binary("div", x, f(1))).toBe(x);
+    expect(pool.binary("mul", x, f(0)).kind).toBe("binary");
+    expect(pool.binary("add", x, f(0)).kind).toBe("binary");
+  });
+});
