@@ -55,7 +55,7 @@ export const demo: CommandSpec = {
       folder,
       images,
     )) {
-      const command = `crosstie ${[spec.name, ...words].map(quoted).join(" ")}`;
+      const command = `npx crosstie ${[spec.name, ...words].map(quoted).join(" ")}`;
       if (!io.json) io.print(`$ ${command}`);
       const result = await invoke(spec, words);
       if (!io.json) io.print(`${spec.render(result as never)}\n`);
