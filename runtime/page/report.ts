@@ -52,7 +52,7 @@ function energyChart(plan: Plan): string {
     width: 860,
     height: 60 + 22 * units.length,
     marginLeft: 60,
-    x: { type: "log", label: "energy per inference, J", grid: true },
+    x: { type: "log", label: "energy per inference, J", grid: true, tickFormat: "s" },
     y: { label: null },
     fy: { label: null, domain: units.map((u) => u.id) },
     color: colours,
@@ -66,7 +66,7 @@ function segmentChart(plan: Plan, field: keyof PlanCost, label: string): string 
     width: 860,
     height: 60 + 18 * plan.segments.length,
     marginLeft: 60,
-    x: { label, grid: true },
+    x: { label, grid: true, tickFormat: "s" },
     y: { label: null, domain: plan.segments.map((s) => s.id) },
     color: colours,
     marks: [
