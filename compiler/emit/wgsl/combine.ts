@@ -2,16 +2,17 @@
 import type { ReduceKind } from "../../graph/graph.ts";
 import type { ScalarType } from "../../kernels/expr.ts";
 import type { Module } from "./module.ts";
-import { binaryText, literal, type Text } from "./text.ts";
+import { binaryText, literal, primary, type Text } from "./text.ts";
 
 /** Scalar types that accumulate; a bool does so as an i32. */
 export type AccType = Exclude<ScalarType, "bool">;
 export const accTypeOf = (type: ScalarType): AccType => (type === "bool" ? "i32" : type);
 
-const lowest: Record<AccType, number> = { f32: -Infinity, i32: -(2 ** 31), u32: 0 };
-const highest: Record<AccType, number> = { f32: Infinity, i32: 2 ** 31 - 1, u32: 2 ** 32 - 1 };
+const lowest: Record<ScalarType, number> = { f32: -Infinity, i32: -(2 ** 31), u32: 0, bool: 0 };
+const highest: Record<ScalarType, number> =
+  { f32: Infinity, i32: 2 ** 31 - 1, u32: 2 ** 32 - 1, bool: 1 };
 
-const identity: Record<ReduceKind, (type: AccType) => number> = {
+const identity: Record<ReduceKind, (type: ScalarType) => number> = {
   sum: () => 0,
   prod: () => 1,
   max: (type) => lowest[type],
@@ -20,9 +21,21 @@ const identity: Record<ReduceKind, (type: AccType) => number> = {
 
 const operators = { sum: "add", prod: "mul", max: "max", min: "min" } as const;
 
-export const identityText = (module: Module, op: ReduceKind, type: AccType): string =>
-  literal(identity[op](type), type, module).text;
+/** The start of a reduction of values of `type`, as its accumulator has it. */
+export const identityText = (module: Module, op: ReduceKind, type: ScalarType): string =>
+  literal(identity[op](type), accTypeOf(type), module).text;
 
-export const combined = (
+/** The statement that takes `value` into the variable `acc`. */
+export function accumulate(
+  module: Module, op: ReduceKind, type: AccType, acc: string, value: Text,
+): string {
+  const operator = assigning[op];
+  if (operator) return `${acc} ${operator} ${value.text};`;
+  return `${acc} = ${combined(module, op, type, primary(acc), value)};`;
+}
+
+const assigning: Partial<Record<ReduceKind, string>> = { sum: "+=", prod: "*=" };
+
+const combined = (
   module: Module, op: ReduceKind, type: AccType, a: Text, b: Text,
 ): string => binaryText(operators[op], type, a, b, module).text;

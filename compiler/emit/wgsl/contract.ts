@@ -11,12 +11,22 @@ import type { DeviceProfile } from "./profile.ts";
 import { emitReduction } from "./reduce.ts";
 import { emitTiled, tileBytes, tileSize, type Product, type TilePlan } from "./tile.ts";
 
-/** From large to small. */
-const plans: readonly TilePlan[] = [
-  { threads: [8, 8], block: [8, 8], depth: 16 },
-  { threads: [8, 8], block: [4, 4], depth: 16 },
+interface MenuItem extends TilePlan {
+  /**
+   * Share of the arithmetic rate, relative to the first, that a full tile reaches: a block of r x c
+   * outputs reads r + c elements of workgroup memory for r*c products.
+   */
+  readonly rate: number;
+}
+
+const menu: readonly MenuItem[] = [
+  { threads: [8, 8], block: [8, 8], depth: 16, rate: 1 },
+  { threads: [8, 8], block: [4, 8], depth: 16, rate: 0.85 },
+  { threads: [8, 8], block: [4, 4], depth: 16, rate: 0.7 },
+  { threads: [4, 16], block: [4, 4], depth: 16, rate: 0.65 },
+  { threads: [16, 4], block: [4, 4], depth: 16, rate: 0.65 },
 ];
-/** Workgroups that the larger tile must leave, so that a GPU's cores all have some. */
+/** With so many workgroups every core of a GPU has some. */
 const enoughTiles = 256;
 /** Below this a tile would be mostly empty. */
 const shortSide = 8;
@@ -62,15 +72,20 @@ function regroup(product: Product): Product {
 
 const guess = (extent: Dim): number => (typeof extent === "number" ? extent : unknownExtent);
 
-/** The largest plan that suits the shape and the device; undefined when tiles do not pay. */
+/**
+ * The plan with the least time for the shape: padded products over the rate, longer when there are
+ * too few tiles to go round. Undefined when tiles do not pay at all.
+ */
 export function planFor({ batch, m, n, k }: Product, profile: DeviceProfile): TilePlan | undefined {
   const [M, N, K] = [m, n, k].map((axes) => guess(extentOf(axes))) as [number, number, number];
   if (Math.min(M, N, K) < shortSide) return undefined;
-  const fitting = plans.filter((plan) => tileBytes(plan) <= profile.workgroupBytes &&
+  const fitting = menu.filter((plan) => tileBytes(plan) <= profile.workgroupBytes &&
     plan.threads[0] * plan.threads[1] <= profile.workgroupInvocations);
-  const tiles = (plan: TilePlan): number => {
+  const time = (plan: MenuItem): number => {
     const [rows, columns] = tileSize(plan);
-    return guess(extentOf(batch)) * Math.ceil(M / rows) * Math.ceil(N / columns);
+    const tiles = guess(extentOf(batch)) * Math.ceil(M / rows) * Math.ceil(N / columns);
+    return (tiles * rows * columns) / (plan.rate * Math.min(1, tiles / enoughTiles));
   };
-  return fitting.find((plan) => tiles(plan) >= enoughTiles) ?? fitting.at(-1);
+  return fitting.reduce<MenuItem | undefined>(
+    (best, plan) => (best && time(best) <= time(plan) ? best : plan), undefined);
 }

@@ -1,13 +1,13 @@
 /** Running reductions: one invocation per row, which walks along it. */
 import type { CumulateBody } from "../../kernels/kernel.ts";
-import { accTypeOf, combined, identityText } from "./combine.ts";
+import { accTypeOf, accumulate, identityText } from "./combine.ts";
 import { number, type NumberedAxis } from "./linear.ts";
 import type { Entry, Module } from "./module.ts";
 import { decodeAxes, onePerPoint } from "./place.ts";
 import { Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
-import { needStore, storeLine } from "./store.ts";
-import { castText, primary } from "./text.ts";
+import { needStore, storeLines } from "./store.ts";
+import { castText } from "./text.ts";
 
 export function emitCumulate(module: Module, { axes, op, value, store }: CumulateBody): Entry {
   const names = module.locals;
@@ -31,8 +31,8 @@ export function emitCumulate(module: Module, { axes, op, value, store }: Cumulat
   root.push(`var ${acc} = ${identityText(module, op, type)};`);
   const next = castText(schedule.textOf(value), value.type, type, module);
   loop.push(
-    `${acc} = ${combined(module, op, type, primary(acc), next)};`,
-    ...after.lines, storeLine(module, schedule, store),
+    accumulate(module, op, type, acc, next),
+    ...after.lines, ...storeLines(module, names, schedule, store),
   );
   root.block(`for (var ${i} = 0; ${i} < ${module.size(along.extent).text}; ${i}++)`, loop);
   return {

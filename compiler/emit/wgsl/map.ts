@@ -5,7 +5,7 @@ import type { Entry, Module } from "./module.ts";
 import { decodeAxes, onePerPoint } from "./place.ts";
 import { Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
-import { needStore, storeLine } from "./store.ts";
+import { needStore, storeLines } from "./store.ts";
 
 export function emitMap(module: Module, { axes, store }: MapBody): Entry {
   const names = module.locals;
@@ -17,7 +17,7 @@ export function emitMap(module: Module, { axes, store }: MapBody): Entry {
     [store.index, ...loadIndices([store.value])]);
   needStore(schedule, store, root);
   schedule.place();
-  root.push(storeLine(module, schedule, store));
+  root.push(...storeLines(module, names, schedule, store));
   const over = axes.map((a) => a.name).join(", ");
   return {
     workgroupSize, grid, body: root.lines,

@@ -7,7 +7,7 @@ import { productOf, type Dim } from "../../graph/dim.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import { dimensionsFor, dispatchComment, type Dispatch, type GridFactor } from "./dispatch.ts";
 import { functionNames, sourcesOf, type FunctionName } from "./functions.ts";
-import { Names } from "./names.ts";
+import { Names, tensorName } from "./names.ts";
 import type { DeviceProfile } from "./profile.ts";
 import { indent } from "./region.ts";
 import { primary, type Library, type Text } from "./text.ts";
@@ -67,7 +67,7 @@ export class Module implements Library {
     this.locals = names.child();
     this.entryPoint = names.fresh(kernel.name, "kernel");
     this.bindings = kernel.arguments.map(({ name, access }, argument) =>
-      ({ argument, name: names.fresh(name, "tensor"), access }));
+      ({ argument, name: names.fresh(tensorName(name)), access }));
     this.#sizes = names.fresh("sizes");
     const fields = new Names();
     for (const symbol of kernel.symbols) this.#symbols.set(symbol, fields.fresh(symbol, "size"));

@@ -38,10 +38,22 @@ const languageNames: ReadonlySet<string> = new Set(
   [keywords, reserved, builtins].flatMap(words),
 );
 
+const longest = 24;
+
 /** Letters, digits and single underscores of `text`, starting with a letter. */
 function identifier(text: string, fallback: string): string {
   const plain = text.replace(/[^A-Za-z0-9]+/g, "_").replace(/^[_0-9]+|_$/g, "");
-  return plain === "" ? fallback : plain.slice(0, 48);
+  return plain === "" ? fallback : plain;
+}
+
+/**
+ * A short name for a tensor: the last part of an ONNX path, without the "_output_0" of exporters
+ * ("/block/0/Relu_output_0" is "Relu").
+ */
+export function tensorName(text: string): string {
+  const last = text.split("/").findLast((part) => part !== "") ?? text;
+  const plain = identifier(last.replace(/_output_0$/, ""), "tensor");
+  return plain.slice(0, longest).replace(/_$/, "");
 }
 
 /**

@@ -13,7 +13,7 @@ const wanted = 64;
 export interface Place {
   readonly workgroupSize: number;
   readonly grid: Entry["grid"];
-  /** Variable that holds the row-major number of the point, i32. */
+  /** Variable that holds the row-major number of the point, i32; "0" if there is but one. */
   readonly flat: string;
 }
 
@@ -23,8 +23,8 @@ export function onePerPoint(
 ): Place {
   const points = extentOf(axes);
   const real = axes.filter((a) => a.extent !== 1);
+  if (points === 1) return { workgroupSize: 1, grid: [], flat: "0" };
   const flat = names.fresh((real.length === 1 && real[0]?.name) || "element", "element");
-  if (points === 1) return { workgroupSize: 1, grid: [], flat };
   const workgroupSize = Math.min(wanted, module.profile.workgroupInvocations);
   const grid = [{ size: points, per: workgroupSize }];
   const isLine = module.isLine(grid);
@@ -78,7 +78,7 @@ export function decodeAxes(
 }
 
 /** A size to divide by: never the constant 0, which WGSL refuses even where nothing runs. */
-function divisor(module: Module, size: Dim): string {
+export function divisor(module: Module, size: Dim): string {
   if (size === 0) return "1";
   const text = module.size(size);
   return text.binds === "primary" ? text.text : `(${text.text})`;

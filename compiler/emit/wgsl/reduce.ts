@@ -7,13 +7,13 @@ import type { Dim } from "../../graph/dim.ts";
 import type { ReduceKind } from "../../graph/graph.ts";
 import type { Expr } from "../../kernels/expr.ts";
 import type { ReduceBody, Store } from "../../kernels/kernel.ts";
-import { accTypeOf, combined, identityText, type AccType } from "./combine.ts";
+import { accTypeOf, accumulate, identityText, type AccType } from "./combine.ts";
 import { isContiguousAlong, loadIndices, number, type NumberedAxis } from "./linear.ts";
 import { extentOf, type Entry, type Module } from "./module.ts";
 import { decodeAxes, onePerPoint } from "./place.ts";
 import { Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
-import { needStore, storeLine } from "./store.ts";
+import { needStore, storeLines } from "./store.ts";
 import { binaryText, castText, primary, type Text } from "./text.ts";
 
 /** What is added up: one value, or the product of two. */
@@ -76,7 +76,7 @@ function step(
   module: Module, schedule: Schedule, { op, factors }: Reduction, type: AccType, acc: string,
 ): string {
   const [a, b] = factors.map((e) => castText(schedule.textOf(e), e.type, type, module));
-  if (b === undefined) return `${acc} = ${combined(module, op, type, primary(acc), a as Text)};`;
+  if (b === undefined) return accumulate(module, op, type, acc, a as Text);
   if (type === "f32") return `${acc} = fma(${a?.text}, ${b.text}, ${acc});`;
   return `${acc} += ${binaryText("mul", type, a as Text, b, module).text};`;
 }
@@ -105,11 +105,11 @@ function emitSerial(module: Module, reduction: Reduction): Entry {
   for (const e of factors) schedule.need(e, innermost);
   needStore(schedule, store, end);
   schedule.place();
-  root.push(`var ${acc} = ${identityText(module, op, type)};`);
+  root.push(`var ${acc} = ${identityText(module, op, factors[0].type)};`);
   innermost.push(step(module, schedule, reduction, type, acc));
   if (loops.length === 0) root.push(...innermost.lines);
   for (const { region, head } of loops.toReversed()) (region.parent as Region).block(head, region);
-  root.push(...end.lines, storeLine(module, schedule, store));
+  root.push(...end.lines, ...storeLines(module, names, schedule, store));
   const over = reduceAxes.map((a) => a.name).join(", ");
   return {
     ...place, body: root.lines, schedule: `${op} over ${over}: one invocation per output`,
@@ -155,21 +155,20 @@ function emitShared(module: Module, reduction: Reduction, split: Split): Entry {
   schedule.place();
 
   const length = module.size(extentOf(reduceAxes)).text;
-  root.push(`var ${acc} = ${identityText(module, op, type)};`);
+  root.push(`var ${acc} = ${identityText(module, op, factors[0].type)};`);
   loop.push(step(module, schedule, reduction, type, acc));
   root.block(
     `for (var ${position} = ${slice}; ${position} < ${length}; ${position} += ${slices})`, loop);
   root.push(`${parts}[${thread}] = ${acc};`, "workgroupBarrier();");
   const half = names.fresh("half");
-  const sum = combined(module, op, type, primary(`${parts}[${thread}]`),
-    primary(`${parts}[${thread} + ${half}${outputs === 1 ? "" : ` * ${outputs}`}]`));
+  const other = `${parts}[${thread} + ${half}${outputs === 1 ? "" : ` * ${outputs}`}]`;
   root.block(`for (var ${half} = ${slices / 2}; ${half} > 0; ${half} /= 2)`, [
     `if (${slice} < ${half}) {`,
-    `  ${parts}[${thread}] = ${sum};`,
+    `  ${accumulate(module, op, type, `${parts}[${thread}]`, primary(other))}`,
     "}",
     "workgroupBarrier();",
   ]);
-  end.push(storeLine(module, schedule, store));
+  end.push(...storeLines(module, names, schedule, store));
   const isExact = typeof count === "number" && count % outputs === 0 && module.isLine(grid);
   const limit = isExact ? "" : ` && ${output} < ${module.size(count).text}`;
   root.block(`if (${slice} == 0${limit})`, end);

@@ -7,23 +7,23 @@
 import { mulDims, type Dim } from "../../graph/dim.ts";
 import type { ScatterKind } from "../../graph/graph.ts";
 import type { ScatterBody } from "../../kernels/kernel.ts";
-import { accTypeOf, type AccType } from "./combine.ts";
+import { accTypeOf, accumulate, type AccType } from "./combine.ts";
 import { number, type NumberedAxis } from "./linear.ts";
 import type { Entry, Module } from "./module.ts";
-import { onePerPoint } from "./place.ts";
+import { divisor, onePerPoint } from "./place.ts";
 import { Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
 import { assignment } from "./store.ts";
 import { binaryText, castText, primary, type Text } from "./text.ts";
 
-const operators = { add: "add", mul: "mul", max: "max", min: "min" } as const;
+const kinds = { add: "sum", mul: "prod", max: "max", min: "min" } as const;
 
-/** The value of an element after an update. */
+/** The statement that takes an update into an element. */
 function updated(
   module: Module, op: ScatterKind, type: AccType, old: string, update: Text,
 ): string {
-  return op === "none" ? update.text
-    : binaryText(operators[op], type, primary(old), update, module).text;
+  if (op === "none") return `${old} = ${update.text};`;
+  return accumulate(module, kinds[op], type, old, update);
 }
 
 const guess = (extent: Dim): number => (typeof extent === "number" ? extent : 1024);
@@ -49,8 +49,8 @@ function emitByColumn(module: Module, body: ScatterBody): Entry {
   const type = accTypeOf(update.type);
   const root = new Region();
   const numbered = number([rows, columns, updates], 0);
-  const place = onePerPoint(module, names, [numbered[1] as NumberedAxis], root);
-  const column = columns.extent === 1 ? "0" : place.flat;
+  const point = onePerPoint(module, names, [numbered[1] as NumberedAxis], root);
+  const column = point.flat;
   const width = module.size(columns.extent);
   const at = (row: string): string => (columns.extent === 1 ? row
     : `${row} * ${width.binds === "sum" ? `(${width.text})` : width.text} + ${column}`);
@@ -62,7 +62,8 @@ function emitByColumn(module: Module, body: ScatterBody): Entry {
   first.axis(1, column, root);
   first.need(initial, start);
   first.place();
-  start.push(assignment(module.element(output, at(row)), first.text(initial), initial));
+  const begin = castText(first.textOf(initial), initial.type, type, module);
+  start.push(...assignment(names, module.element(output, at(row)), begin.text));
   root.block(`for (var ${row} = 0; ${row} < ${module.size(rows.extent).text}; ${row}++)`, start);
 
   const loop = new Region("loop", root);
@@ -77,12 +78,14 @@ function emitByColumn(module: Module, body: ScatterBody): Entry {
   second.place();
   const next = castText(second.textOf(update), update.type, type, module);
   loop.push(`let ${into} = ${castText(second.textOf(target), target.type, "i32", module).text};`);
-  const element = module.element(output, at(into));
-  taken.push(`${element} = ${updated(module, op, type, element, next)};`);
+  const place = names.fresh("place");
+  const element = module.element(output, place);
+  taken.push(
+    `let ${place} = ${at(into)};`, updated(module, op, type, element, next));
   loop.block(`if (${inRange(module, into, rows.extent)})`, taken);
   root.block(`for (var ${u} = 0; ${u} < ${module.size(updates.extent).text}; ${u}++)`, loop);
   return {
-    ...place, body: root.lines, schedule: `scatter (${op}): one invocation per ${columns.name}`,
+    ...point, body: root.lines, schedule: `scatter (${op}): one invocation per ${columns.name}`,
   };
 }
 
@@ -94,8 +97,7 @@ function emitByElement(module: Module, body: ScatterBody): Entry {
   const elements = { name: "element", extent: mulDims(rows.extent, columns.extent), axis: -1 };
   const place = onePerPoint(module, names, [elements], root);
   const isRow = columns.extent === 1;
-  const width = module.size(columns.extent);
-  const per = width.binds === "primary" ? width.text : `(${width.text})`;
+  const per = divisor(module, columns.extent);
   const row = isRow ? place.flat : names.fresh(rows.name, "row");
   const column = isRow ? "0" : names.fresh(columns.name, "column");
   if (!isRow) {
@@ -116,7 +118,7 @@ function emitByElement(module: Module, body: ScatterBody): Entry {
   const begin = castText(schedule.textOf(initial), initial.type, type, module);
   root.push(`var ${value}: ${type} = ${begin.text};`);
   const next = castText(schedule.textOf(update), update.type, type, module);
-  taken.push(`${value} = ${updated(module, op, type, value, next)};`);
+  taken.push(updated(module, op, type, value, next));
   const meant = castText(schedule.textOf(target), target.type, "i32", module);
   const isMine = binaryText("eq", "i32", meant, primary(row), module);
   loop.block(`if (${isMine.text})`, taken);

@@ -20,7 +20,7 @@ import {
 } from "./text.ts";
 
 /** Longer expressions are split by naming parts; a statement may hold two that were asked for. */
-const longest = { inner: 72, demanded: 44 };
+const longest = { inner: 54, demanded: 44 };
 
 interface Use {
   readonly region?: Region;
@@ -270,13 +270,25 @@ export class Schedule {
   #nameFor(e: Expr): string {
     if (e.kind === "load") return `${this.#module.bindings[e.buffer]?.name}_value`;
     if (e.type === "bool") return isIndex(e) ? "inside" : "test";
-    if (e.type === "i32" && isIndex(e)) return "offset";
+    if (e.type === "i32" && isIndex(e)) return this.#nameOfIndex(e);
     if (e.kind === "unary") return unaryNames[e.op] ?? "value";
     if (e.kind === "binary") return binaryNames[e.op] ?? "value";
     if (e.kind === "guard") return this.#constants.has(e.b) ? "guarded" : "chosen";
     return "value";
   }
+
+  /** "pixel_rest" where only the axis `pixel` matters, else "offset". */
+  #nameOfIndex(e: Expr): string {
+    const axes = new Set(collect([e]).flatMap((node) => (node.kind === "axis" ? [node.axis] : [])));
+    const [axis = -1, ...others] = axes;
+    const name = this.#axes.get(axis)?.text.text ?? "";
+    if (others.length > 0 || !/^\w+$/.test(name)) return "offset";
+    return `${name}_${(e.kind === "binary" && indexParts[e.op]) || "offset"}`;
+  }
 }
+
+/** What is done to an axis last, for names of index expressions of one axis. */
+const indexParts: Partial<Record<ExprBinary, string>> = { div: "quotient", rem: "rest" };
 
 const unaryNames: Partial<Record<ExprUnary, string>> = {
   neg: "negated", abs: "magnitude", sign: "direction", exp: "exponential", log: "logarithm",

@@ -9,7 +9,7 @@ import type { ScalarType } from "../../kernels/expr.ts";
 import type { SortBody } from "../../kernels/kernel.ts";
 import { number, type NumberedAxis } from "./linear.ts";
 import { extentOf, type Entry, type Module } from "./module.ts";
-import { decodeAxes, onePerPoint } from "./place.ts";
+import { decodeAxes, divisor, onePerPoint } from "./place.ts";
 import { Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
 import type { Text } from "./text.ts";
@@ -69,11 +69,12 @@ function emitCounting(module: Module, body: SortBody): Entry {
   const all: NumberedAxis[] = number([...axes, sorted], 0);
   const point = onePerPoint(module, names, all, root);
   const n = module.size(sorted.extent);
+  const per = divisor(module, sorted.extent);
   const { row, place, key, other, other_key: otherKey, is_first: isFirst, before } =
     names.all("row", "place", "key", "other", "other_key", "is_first", "before");
   root.push(
-    `let ${row} = ${point.flat} / ${factor(n)};`,
-    `let ${place} = ${point.flat} % ${factor(n)};`,
+    `let ${row} = ${point.flat} / ${per};`,
+    `let ${place} = ${point.flat} % ${per};`,
     `let ${key} = ${keyAt}(${row}, ${place});`,
     `var ${before} = 0;`,
   );

@@ -54,11 +54,15 @@ const bits = (value: number): string => {
   return `0x${view.getUint32(0).toString(16).padStart(8, "0")}u`;
 };
 
+const largest = (2 - 2 ** -23) * 2 ** 127;
+
 /** Shortest decimal that reads back as the same f32, always with a point or an exponent. */
 function decimal(value: number): string {
-  for (let digits = 1; digits <= 9; digits++) {
+  for (let digits = 1; digits <= 17; digits++) {
     const text = value.toPrecision(digits);
-    if (Math.fround(Number(text)) !== value) continue;
+    // Nothing above the largest f32 may be written, even if it would round to it.
+    const isOver = Math.abs(Number(text)) > largest;
+    if (Math.fround(Number(text)) !== value || isOver) continue;
     const short = String(Number(text)).replace("e+", "e");
     return /[.e]/.test(short) ? short : `${short}.0`;
   }
@@ -97,12 +101,10 @@ const same: Unary = (a) => a;
 const onFloat = (f32: Unary): PerType<Unary> => ({ f32 });
 /** Rounding changes no integer. */
 const rounding = (name: string): PerType<Unary> => ({ f32: builtin(name), i32: same, u32: same });
-const zero = { i32: primary("0"), u32: primary("0u") };
-
 const unaryTable: Record<ExprUnary, PerType<Unary>> = {
   neg: {
     f32: (a) => prefix("-", a), i32: (a) => prefix("-", a),
-    u32: (a) => infix("-", "sum", zero.u32, a),
+    u32: (a) => infix("-", "sum", primary("0u"), a),
   },
   abs: { f32: builtin("abs"), i32: builtin("abs"), u32: same },
   sign: { f32: helper("sign_of"), i32: builtin("sign"), u32: (a) => call("min", a, primary("1u")) },
@@ -126,11 +128,7 @@ const unaryTable: Record<ExprUnary, PerType<Unary>> = {
   acosh: onFloat(helper("precise_acosh")),
   atanh: onFloat(helper("precise_atanh")),
   erf: onFloat(helper("erf")),
-  not: {
-    bool: (a) => prefix("!", a),
-    i32: (a) => call("i32", infix("==", "relation", a, zero.i32)),
-    u32: (a) => call("u32", infix("==", "relation", a, zero.u32)),
-  },
+  not: { bool: (a) => prefix("!", a) },
   bitnot: { i32: (a) => prefix("~", a), u32: (a) => prefix("~", a) },
   isnan: {
     f32: helper("is_nan"), i32: () => primary("false"), u32: () => primary("false"),
@@ -169,6 +167,7 @@ const shift = (operator: string, name: FunctionName): Binary =>
     return call(library.use(name), a, castText(count, typeOfCount, "u32", library));
   };
 
+/** Exponents with a shorter form; on -Infinity the roots give NaN where a power gives no sign. */
 const powers: Readonly<Record<string, Unary>> = {
   "1.0": same,
   "2.0": helper("square"),
@@ -217,21 +216,28 @@ export function binaryText(
 ): Text {
   const print = binaryTable[op][type];
   if (!print) throw new InternalError(`${op} has no meaning on ${type}`);
-  // a + -3 reads better as a difference. The smallest i32 has no positive counterpart.
-  if (op === "add" && type === "i32" && /^-\d+$/.test(b.text) && b.text !== "-2147483648") {
-    return infix("-", "sum", a, primary(b.text.slice(1)));
-  }
-  return print(a, b, library, typeOfB);
+  return (op === "add" && type === "i32" && (difference(a, b) ?? difference(b, a))) ||
+    print(a, b, library, typeOfB);
+}
+
+/** a + -3 and a + x * -3 read better as differences; wrapping integers give the same. */
+function difference(a: Text, b: Text): Text | undefined {
+  const negative = /^(.* \* )?-(\d+)$/.exec(b.text);
+  // The smallest i32 has no positive counterpart.
+  if (!negative || b.binds === "sum" || negative[2] === "2147483648") return undefined;
+  const [, factor, value] = negative;
+  const text = value === "1" && factor ? factor.slice(0, -3) : `${factor ?? ""}${value}`;
+  return infix("-", "sum", a, { text, binds: factor ? "product" : "primary" });
 }
 
 export const selectText = (cond: Text, a: Text, b: Text): Text => call("select", b, a, cond);
 
-const zeros: Record<ScalarType, string> = { f32: "0.0", i32: "0", u32: "0u", bool: "false" };
-
 /** Conversion of a value; float to integer saturates, anything to bool is `!= 0`. */
 export function castText(a: Text, from: ScalarType, to: ScalarType, library: Library): Text {
   if (from === to) return a;
-  if (to === "bool") return infix("!=", "relation", a, primary(zeros[from]));
+  // WGSL's != is false on NaN.
+  if (to === "bool" && from === "f32") return not(infix("==", "relation", a, primary("0.0")));
+  if (to === "bool") return infix("!=", "relation", a, primary(from === "u32" ? "0u" : "0"));
   if (from === "f32") return call(library.use(to === "i32" ? "to_i32" : "to_u32"), a);
   return call(to, a);
 }

@@ -12,10 +12,10 @@ import type { AccType } from "./combine.ts";
 import { isContiguousAlong, loadIndices, usesAxis, type NumberedAxis } from "./linear.ts";
 import { extentOf, type Entry, type Module } from "./module.ts";
 import { axisVariables, decodeAxes, type AxisVariable } from "./place.ts";
-import { Region } from "./region.ts";
+import { indent, Region } from "./region.ts";
 import { Schedule } from "./schedule.ts";
-import { needStore, storeLine } from "./store.ts";
-import { binaryText, literal, primary, selectText } from "./text.ts";
+import { assignment, needStore, storeLines } from "./store.ts";
+import { binaryText, literal, primary, selectText, type Text } from "./text.ts";
 
 export interface TilePlan {
   /** Invocations along the rows (m) and columns (n) of a tile. */
@@ -78,12 +78,13 @@ export function emitTiled(module: Module, product: Product, plan: TilePlan): Ent
   root.push(`let ${tile} = i32(${module.group(grid)});`);
   const across = ceilText(module, N, columns);
   const down = ceilText(module, M, rows);
-  const firstRow = names.fresh("tile_row");
-  const firstColumn = names.fresh("tile_column");
-  root.push(
-    `let ${firstColumn} = ${across === "1" ? "0" : `${tile} % ${across} * ${columns}`};`,
-    `let ${firstRow} = ${down === "1" ? "0" : `${over(tile, across)} % ${down} * ${rows}`};`,
-  );
+  const firstRow = down === "1" ? "0" : names.fresh("tile_row");
+  const firstColumn = across === "1" ? "0" : names.fresh("tile_column");
+  if (down !== "1") {
+    const all = batches === 1 && module.isLine(grid) ? "" : ` % ${down}`;
+    root.push(`let ${firstRow} = ${over(tile, across)}${all} * ${rows};`);
+  }
+  if (across !== "1") root.push(`let ${firstColumn} = ${tile} % ${across} * ${columns};`);
   const batchName = names.fresh(batch.length === 1 ? batch[0]?.name ?? "batch" : "batch", "batch");
   if (batches !== 1) root.push(`let ${batchName} = ${over(over(tile, across), down)};`);
   const batchAxes = axisVariables(module, names, batch, batchName)
@@ -116,26 +117,29 @@ export function emitTiled(module: Module, product: Product, plan: TilePlan): Ent
   loop.push("workgroupBarrier();");
   root.block(`for (var ${step} = 0; ${step} < ${module.size(K).text}; ${step} += ${depth})`, loop);
 
-  const finish = finishFunction(module, product, type, batches);
+  const isExact = module.isLine(grid);
+  const evenly = (extent: Dim, per: number): boolean =>
+    isExact && typeof extent === "number" && extent % per === 0;
+  const finish = finishFunction(module, product, type, {
+    batch: isExact ? undefined : batches, row: evenly(M, rows) ? undefined : M,
+  });
   const row = names.fresh("row");
   const column = names.fresh("column");
   const [rowOf, columnOf] = [`${thread} / ${threads[1]}`, `${thread} % ${threads[1]}`];
-  root.push(`let ${row} = ${firstRow} + ${rowOf} * ${block[0]};`);
-  root.push(`let ${column} = ${firstColumn} + ${columnOf} * ${block[1]};`);
-  const isExact = module.isLine(grid);
-  const checks = {
-    row: isExact && typeof M === "number" && M % rows === 0 ? undefined : module.size(M).text,
-    column: isExact && typeof N === "number" && N % columns === 0 ? undefined : module.size(N).text,
-    batch: isExact || batches === 1 ? undefined : module.size(batches).text,
-  };
-  const j = names.fresh("j");
-  const end = storeBlock(sums, { row, column, j, batchName, finish, checks, batches });
-  if (checks.batch === undefined) root.push(...end);
-  else root.block(`if (${batchName} < ${checks.batch})`, end);
+  root.push(
+    `let ${row} = ${plus(firstRow, `${rowOf}${times(block[0])}`)};`,
+    `let ${column} = ${plus(firstColumn, `${columnOf}${times(block[1])}`)};`,
+  );
+  storeBlock(root, sums, {
+    row, column, j: names.fresh("j"),
+    finish: batches === 1 ? `${finish}(` : `${finish}(${batchName}, `,
+    end: evenly(N, columns) ? undefined : module.size(N),
+  });
+  const shape = [batches, M, N, K].map(String).join(" x ");
   return {
     workgroupSize: size, grid, body: root.lines,
-    schedule: `product ${[batches, M, N, K].join(" x ")} (batch, m, n, k): tiles of ` +
-      `${rows} x ${columns}, ${block[0]} x ${block[1]} per invocation, ${depth} deep`,
+    schedule: `product ${shape} (batch, m, n, k): tiles of ${rows} x ${columns}, ` +
+      `${block[0]} x ${block[1]} per invocation, ${depth} deep`,
   };
 }
 
@@ -147,6 +151,10 @@ function ceilText(module: Module, extent: Dim, per: number): string {
   if (typeof extent === "number") return String(Math.max(Math.ceil(extent / per), 1));
   return `((${module.size(extent).text} + ${per - 1}) / ${per})`;
 }
+
+/** The sum of two texts, of which the first may be "0". */
+const plus = (a: string, b: string | number): string =>
+  (a === "0" ? String(b) : b === 0 ? a : `${a} + ${b}`);
 
 function slabOf(
   module: Module, name: "a" | "b", e: Expr, along: readonly NumberedAxis[],
@@ -203,9 +211,9 @@ function loadSlab(module: Module, slab: Slab, loading: Loading): void {
   const schedule = new Schedule(module, names, root);
   if (lanesAlongK) {
     loop.push(`let ${kAt} = ${step} + ${lane};`);
-    each.push(`let ${at} = ${origin} + ${line};`);
+    each.push(`let ${at} = ${plus(origin, line)};`);
   } else {
-    root.push(`let ${at} = ${origin} + ${lane};`);
+    root.push(`let ${at} = ${plus(origin, lane)};`);
     each.push(`let ${kAt} = ${step} + ${line};`);
   }
   decodeAxes(module, names, schedule, along, at, lanesAlongK ? each : root);
@@ -218,7 +226,7 @@ function loadSlab(module: Module, slab: Slab, loading: Loading): void {
     binaryText("lt", "i32", primary(kAt), primary(last), module), value,
     literal(0, type, module));
   const [kInSlab, inLine] = lanesAlongK ? [lane, line] : [line, lane];
-  each.push(`${array}[${kInSlab} * ${pitch} + ${inLine}] = ${inside.text};`);
+  each.push(...assignment(names, `${array}[${kInSlab} * ${pitch} + ${inLine}]`, inside.text));
   loop.block(`for (var ${round} = 0; ${round} < ${rounds}; ${round}++)`, each);
 }
 
@@ -255,34 +263,39 @@ function blockProduct(
   ]];
 }
 
-/** A function that stores one finished sum; returns its name. */
+/** Ends of the coordinates, where they do not come out even. */
+type Ends = Readonly<Record<"batch" | "row", Dim | undefined>>;
+
+/** A function that stores one finished sum, if it is one of the product; returns its name. */
 function finishFunction(
-  module: Module, { batch, m, n, store }: Product, type: AccType, batches: Dim,
+  module: Module, { batch, m, n, store }: Product, type: AccType, ends: Ends,
 ): string {
   const name = module.names.fresh("finish");
   const names = module.names.child();
+  const { batch: image, row, column, acc } = names.all("batch", "row", "column", "acc");
+  const coordinates = { batch: image, row };
+  const checks = (Object.keys(coordinates) as (keyof Ends)[]).flatMap((key) => {
+    const end = ends[key];
+    return end === undefined || end === 1 ? [] : [`${coordinates[key]} < ${module.size(end).text}`];
+  });
   const region = new Region();
   const schedule = new Schedule(module, names, region);
-  const [batchName, row, column, acc] =
-    ["batch", "row", "column", "acc"].map((wanted) => names.fresh(wanted)) as
-      [string, string, string, string];
-  decodeAxes(module, names, schedule, batch, batchName, region);
+  decodeAxes(module, names, schedule, batch, image, region);
   decodeAxes(module, names, schedule, m, row, region);
   decodeAxes(module, names, schedule, n, column, region,
-    batch.length + m.length === 0 ? [store.index, ...loadIndices([store.value])] : []);
+    extentOf([...batch, ...m]) === 1 ? [store.index, ...loadIndices([store.value])] : []);
   schedule.acc(acc, region);
   needStore(schedule, store, region);
   schedule.place();
+  region.push(...storeLines(module, names, schedule, store));
+  const body = new Region();
+  if (checks.length === 0) body.push(...region.lines);
+  else body.block(`if (${checks.join(" && ")})`, region);
   const parameters = [
-    ...(batches === 1 ? [] : [`${batchName}: i32`]), `${row}: i32`, `${column}: i32`,
+    ...(extentOf(batch) === 1 ? [] : [`${image}: i32`]), `${row}: i32`, `${column}: i32`,
     `${acc}: ${type}`,
   ];
-  module.define([
-    `fn ${name}(${parameters.join(", ")}) {`,
-    ...region.lines.map((line) => `  ${line}`),
-    `  ${storeLine(module, schedule, store)}`,
-    "}",
-  ]);
+  module.define([`fn ${name}(${parameters.join(", ")}) {`, ...indent(body.lines), "}"]);
   return name;
 }
 
@@ -290,29 +303,23 @@ interface Storing {
   readonly row: string;
   readonly column: string;
   readonly j: string;
-  readonly batchName: string;
+  /** The call up to its coordinates. */
   readonly finish: string;
-  readonly checks: Readonly<Record<"row" | "column", string | undefined>>;
-  readonly batches: Dim;
+  /** End of the columns, where they do not come out even. */
+  readonly end: Text | undefined;
 }
 
-function storeBlock(sums: readonly (readonly string[])[], storing: Storing): string[] {
-  const { row, column, j, batchName, finish, checks, batches } = storing;
-  const plus = (text: string, offset: number): string =>
-    (offset === 0 ? text : `${text} + ${offset}`);
-  const region = new Region();
+function storeBlock(
+  root: Region, sums: readonly (readonly string[])[], { row, column, j, finish, end }: Storing,
+): void {
   const groups = sums[0]?.length ?? 0;
   for (let c = 0; c < groups; c++) {
-    const body = new Region();
-    const at = `${plus(column, 4 * c)} + ${j}`;
-    if (checks.column !== undefined) body.block(`if (${checks.column} <= ${at})`, ["break;"]);
-    sums.forEach((line, r) => {
-      const batch = batches === 1 ? "" : `${batchName}, `;
-      const call = `${finish}(${batch}${plus(row, r)}, ${at}, ${line[c]}[${j}]);`;
-      if (checks.row === undefined) body.push(call);
-      else body.block(`if (${plus(row, r)} < ${checks.row})`, [call]);
-    });
-    region.block(`for (var ${j} = 0; ${j} < 4; ${j}++)`, body);
+    const first = plus(column, 4 * c);
+    const limit = end === undefined ? "4" : `min(4, ${difference(end, first)})`;
+    root.block(`for (var ${j} = 0; ${j} < ${limit}; ${j}++)`, sums.map((line, r) =>
+      `${finish}${plus(row, r)}, ${first} + ${j}, ${line[c]}[${j}]);`));
   }
-  return region.lines;
 }
+
+const difference = (a: Text, b: string): string =>
+  `${a.text} - ${b.includes(" ") ? `(${b})` : b}`;
