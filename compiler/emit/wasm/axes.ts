@@ -3,7 +3,7 @@
  * index walks as one. Not a simplifier: expressions come simplified from their pool.
  */
 import {
-  addDims, dimsEqual, evalDim, mulDims, negDim, productOf, symbolsOf, type Dim,
+  addDims, dimAtLeast, dimsEqual, evalDim, mulDims, negDim, productOf, symbolsOf, type Dim,
 } from "../../graph/dim.ts";
 import { InternalError } from "../../errors.ts";
 import { operandsOf, type Expr } from "../../kernels/expr.ts";
@@ -53,10 +53,11 @@ function asDim(e: Expr): Dim | undefined {
   return e.op === "mul" ? mulDims(a, b) : addDims(a, b);
 }
 
-/** Coefficients of axes in a sum, and the terms that are no multiple of an axis. */
+/** An integer as a sum: coefficients of axes, a constant, and terms that are neither. */
 interface Linear {
   readonly axes: Map<number, Dim>;
   readonly atoms: Expr[];
+  constant: Dim;
 }
 
 function addLinear(e: Expr, factor: Dim, into: Linear): void {
@@ -64,7 +65,11 @@ function addLinear(e: Expr, factor: Dim, into: Linear): void {
     into.axes.set(e.axis, addDims(into.axes.get(e.axis) ?? 0, factor));
     return;
   }
-  if (asDim(e) !== undefined) return;
+  const size = asDim(e);
+  if (size !== undefined) {
+    into.constant = addDims(into.constant, mulDims(size, factor));
+    return;
+  }
   if (e.kind === "binary" && (e.op === "add" || e.op === "sub")) {
     addLinear(e.a, factor, into);
     addLinear(e.b, e.op === "add" ? factor : negDim(factor), into);
@@ -80,7 +85,7 @@ function addLinear(e: Expr, factor: Dim, into: Linear): void {
 }
 
 function linear(e: Expr): Linear {
-  const into: Linear = { axes: new Map(), atoms: [] };
+  const into: Linear = { axes: new Map(), atoms: [], constant: 0 };
   addLinear(e, 1, into);
   return into;
 }
@@ -92,6 +97,27 @@ export function strideAlong(e: Expr, axis: number): Dim | undefined {
   return atoms.some((atom) => dependsOn(atom, axis)) ? undefined : axes.get(axis) ?? 0;
 }
 
+/**
+ * Whether an index stays within [-margin, size + margin) for all values of the axes, whatever the
+ * symbols are. False also where that can not be told.
+ */
+export function staysWithin(
+  index: Expr, size: Dim, margin: number, extents: ReadonlyMap<number, Dim>,
+): boolean {
+  const { axes, atoms, constant } = linear(index);
+  if (atoms.length > 0) return false;
+  let [low, high] = [constant, constant];
+  for (const [axis, coefficient] of axes) {
+    const extent = extents.get(axis);
+    if (extent === undefined) return false;
+    const span = mulDims(coefficient, addDims(extent, -1));
+    if (dimAtLeast(coefficient, 0)) high = addDims(high, span);
+    else if (dimAtLeast(0, coefficient)) low = addDims(low, span);
+    else return false;
+  }
+  return dimAtLeast(addDims(low, margin), 0) && dimAtLeast(addDims(size, margin - 1), high);
+}
+
 /** Every maximal sum of axis multiples in the expressions. */
 function linearSites(roots: readonly Expr[]): Map<number, Dim>[] {
   const sites: Map<number, Dim>[] = [];
@@ -99,7 +125,8 @@ function linearSites(roots: readonly Expr[]): Map<number, Dim>[] {
   const visit = (e: Expr): void => {
     if (seen.has(e) || factsOf(e).axes === 0) return;
     seen.add(e);
-    const { axes, atoms }: Linear = e.type === "i32" ? linear(e) : { axes: new Map(), atoms: [e] };
+    const { axes, atoms } = e.type === "i32" ? linear(e)
+      : { axes: new Map<number, Dim>(), atoms: [e] };
     if (axes.size > 0) sites.push(axes);
     for (const atom of atoms) {
       if (atom === e) operandsOf(e).forEach(visit);
@@ -149,6 +176,9 @@ export const constantExtent = ({ extent }: Axis): number | undefined =>
 
 export const numbered = (axes: readonly Axis[], first: number): NumberedAxis[] =>
   axes.map((axis, i) => ({ ...axis, number: first + i }));
+
+export const extentsByNumber = (axes: readonly NumberedAxis[]): ReadonlyMap<number, Dim> =>
+  new Map(axes.map(({ number, extent }) => [number, extent]));
 
 /** Number of points of some axes. */
 export const countOf = (axes: readonly NumberedAxis[]): Dim =>

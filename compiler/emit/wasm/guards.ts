@@ -16,7 +16,7 @@ import { fitsIndex, Lowering, type Lanes, type Scope } from "./lower.ts";
 export type Known = ReadonlyMap<Expr, boolean>;
 
 /** Shorter walks have no middle worth its own code. */
-const WORTH_SPLITTING = 12;
+const WORTH_SPLITTING = 20;
 
 /** Conjuncts of a condition, with the value that makes the whole of it true. */
 function conjuncts(e: Expr, holds: boolean, into: Map<Expr, boolean>): void {
@@ -60,21 +60,21 @@ function slopeOf(e: Expr, axis: number): number | undefined {
 
 /**
  * The stretch [low, high) of non-negative indices on which all `settled` hold, for every one of the
- * given bindings of the other axes. Where a condition that is the same all along fails, it is empty.
+ * given bindings of the other axes. Empty where one fails that is the same all along.
  */
 function stretch(
   scope: Scope, settled: Known, axis: number, bindings: readonly Bindings[], from: Value, to: Value,
 ): { low: Value; high: Value } {
   const c = scope.code;
   const [zero, one] = [c.i32(0), c.i32(1)];
-  let [low, high] = [from, to];
+  // Equal bounds and conditions are the same values, and count once.
+  const [lows, highs, needed] = [new Set([from]), new Set([to]), new Set<Value>()];
   for (const outer of bindings) {
     const lowering = new Lowering(scope, new Map(outer).set(axis, bindingOf(zero)));
     for (const [e, holds] of settled) {
       if (!dependsOn(e, axis)) {
         const value = lowering.scalar(e);
-        const isAsWanted = holds ? value : c.op("i32.eqz", value);
-        high = c.select(isAsWanted, high, zero);
+        needed.add(holds ? value : c.op("i32.eqz", value));
         continue;
       }
       const { a, b } = e as Expr & { kind: "binary" };
@@ -83,17 +83,16 @@ function stretch(
       const raw = c.sub(lowering.scalar(b), lowering.scalar(a));
       const start = holds ? raw : c.sub(one, raw);
       const growth = holds ? slope : -slope;
-      if (growth > 0) {
-        const reached = c.sub(zero, start);
-        const first = c.add(c.div(c.max(reached, zero), c.i32(growth)), one);
-        low = c.max(low, c.select(c.op("i32.lt_s", reached, zero), zero, first));
-      } else {
-        const end = c.div(c.add(c.max(start, zero), c.i32(-growth - 1)), c.i32(-growth));
-        high = c.min(high, end);
-      }
+      // x > -start / growth, or x < start / -growth; both round up, and neither is below 0.
+      if (growth > 0) lows.add(c.div(c.max(c.sub(c.i32(growth), start), zero), c.i32(growth)));
+      else highs.add(c.div(c.add(c.max(start, zero), c.i32(-growth - 1)), c.i32(-growth)));
     }
   }
-  return { low, high };
+  const low = [...lows].reduce((x, y) => c.max(x, y));
+  const high = [...highs].reduce((x, y) => c.min(x, y));
+  const all = [...needed].reduce<Value | undefined>((x, y) =>
+    (x ? c.op("i32.and", x, y) : y), undefined);
+  return { low, high: all ? c.select(all, high, zero) : high };
 }
 
 export interface Walk {

@@ -6,21 +6,26 @@
  * Memory contract with the device, which lets guards and ends of rows go without branches:
  * - buffers lie at or above byte BUFFER_BASE, and the first 2 * BUFFER_BASE bytes can be read;
  * - END_SLACK bytes past the last buffer can be read.
- * A guarded load reads address 0 where no lane is inside; a vector load of which some lanes are
- * outside reads their neighbours in memory, and the guard's choice discards them.
+ * A load that can only miss its buffer by less than that (the padding of an image) is made whatever
+ * its guard says, and the guard's choice discards it. Any other guarded load reads address 0 where
+ * no lane is inside, and its neighbours in memory where some lanes are outside.
  */
 import { type Dim } from "../../graph/dim.ts";
 import { InternalError } from "../../errors.ts";
 import type { Expr, ScalarType } from "../../kernels/expr.ts";
 import type { BufferArgument, Store } from "../../kernels/kernel.ts";
-import { dependsOn, factsOf, strideAlong } from "./axes.ts";
+import {
+  dependsOn, extentsByNumber, factsOf, staysWithin, strideAlong, type NumberedAxis,
+} from "./axes.ts";
 import { constantOf, type Code, type Value } from "./code.ts";
 import type { MathLibrary } from "./math.ts";
 import { scalarBinary, scalarBitcast, scalarCast, scalarUnary } from "./scalarRules.ts";
 import { shiftLanes, vectorBinary, vectorCast, vectorUnary } from "./vectorRules.ts";
 
 export const BUFFER_BASE = 65536;
-export const END_SLACK = 128;
+export const END_SLACK = 65536;
+/** Elements by which an index may miss its buffer: less than the slack by what lanes add to it. */
+const READABLE_MARGIN = 12288;
 
 /** What the expressions of one function share. */
 export interface Scope {
@@ -30,7 +35,13 @@ export interface Scope {
   /** Address of each buffer. */
   readonly pointers: readonly Value[];
   size(dim: Dim): Value;
+  /** Extents of the axes, where they are known to all expressions; see `withExtents`. */
+  readonly extents?: ReadonlyMap<number, Dim>;
 }
+
+/** The scope for expressions that use these axes. */
+export const withExtents = (scope: Scope, axes: readonly NumberedAxis[]): Scope =>
+  ({ ...scope, extents: extentsByNumber(axes) });
 
 /** A loop axis: a value, plus a constant where a loop was unrolled. */
 export interface Binding {
@@ -61,7 +72,8 @@ type Memo = Map<Expr, Map<Context | undefined, Value>>;
 
 const MAX_INDEX = 2 ** 30;
 /** Whether differences of such integers can not overflow. */
-export const fitsIndex = (e: Expr): boolean => Math.abs(e.min) < MAX_INDEX && Math.abs(e.max) < MAX_INDEX;
+export const fitsIndex = (e: Expr): boolean =>
+  Math.abs(e.min) < MAX_INDEX && Math.abs(e.max) < MAX_INDEX;
 
 export class Lowering {
   readonly #scope: Scope;
@@ -278,15 +290,24 @@ export class Lowering {
     return this.#c.add(operand, this.#c.i32(offset));
   }
 
-  #guarded({ operand, offset }: Address, context: Context | undefined): Address {
-    if (!context) return { operand, offset };
+  #guarded(
+    { operand, offset }: Address, e: Expr & { kind: "load" }, context: Context | undefined,
+  ): Address {
+    if (!context || this.#isReadable(e)) return { operand, offset };
     const c = this.#c;
     return { operand: c.select(this.#anyLane(context), operand, c.i32(0)), offset };
   }
 
+  /** Whether an element can be read whether its guard holds or not. */
+  #isReadable({ buffer, index }: Expr & { kind: "load" }): boolean {
+    const { extents, buffers } = this.#scope;
+    const { size } = buffers[buffer] as BufferArgument;
+    return extents !== undefined && staysWithin(index, size, READABLE_MARGIN, extents);
+  }
+
   #scalarLoad(e: Expr & { kind: "load" }, context: Context | undefined): Value {
     const c = this.#c;
-    const { operand, offset } = this.#guarded(this.#indexAddress(e, context), context);
+    const { operand, offset } = this.#guarded(this.#indexAddress(e, context), e, context);
     const value = c.load(e.type === "f32" ? "f32.load" : "i32.load", operand, offset);
     return e.type === "bool" ? c.op("i32.ne", value, c.i32(0)) : value;
   }
@@ -348,7 +369,7 @@ export class Lowering {
       return c.i32x4(e.type === "bool" ? -e.value : e.value);
     }
     if (e.kind === "load" && e.type !== "bool") {
-      const { operand, offset } = this.#guarded(this.#indexAddress(e, context), context);
+      const { operand, offset } = this.#guarded(this.#indexAddress(e, context), e, context);
       return c.load("v128.load32_splat", operand, offset);
     }
     return this.#splat(e.type, this.scalar(e, context));
@@ -357,7 +378,9 @@ export class Lowering {
   #choose(cond: Expr, context: Context | undefined, a: Value, b: Value): Value {
     const c = this.#c;
     if (!this.#dependsOnLanes(cond)) return c.select(this.scalar(cond, context), a, b);
-    return c.op("v128.bitselect", a, b, this.vector(cond, context));
+    const mask = this.vector(cond, context);
+    // All bits zero are 0 of every type: a mask alone is the choice.
+    return isZero(b) ? c.op("v128.and", a, mask) : c.op("v128.bitselect", a, b, mask);
   }
 
   /** Integers that grow by a constant from lane to lane, and comparisons of such. */
@@ -443,10 +466,10 @@ export class Lowering {
     if (stride === -1) {
       // Lane 3 is lowest; what lies below a buffer can be read.
       const lowest = { operand: c.add(lane0.operand, c.i32(lane0.offset - 12)), offset: 0 };
-      const reversed = c.load("v128.load", this.#guarded(lowest, context).operand);
+      const reversed = c.load("v128.load", this.#guarded(lowest, e, context).operand);
       return c.shuffle(reversed, reversed, [3, 2, 1, 0]);
     }
-    const { operand, offset } = this.#guarded(lane0, context);
+    const { operand, offset } = this.#guarded(lane0, e, context);
     if (stride === 1) return c.load("v128.load", operand, offset);
     const low = c.load("v128.load", operand, offset);
     const high = c.load("v128.load", operand, offset + 16);
@@ -458,7 +481,7 @@ export class Lowering {
     const c = this.#c;
     const addresses = [0, 1, 2, 3].map((lane) => {
       const lowering = this.#atLane(lane);
-      return lowering.#guarded(lowering.#indexAddress(e, context), context);
+      return lowering.#guarded(lowering.#indexAddress(e, context), e, context);
     });
     const [first, ...others] = addresses as [Address, ...Address[]];
     return others.reduce((vector, { operand, offset }, i) =>
@@ -514,6 +537,9 @@ export class Lowering {
     }
   }
 }
+
+const isZero = ({ operation }: Value): boolean =>
+  operation.kind === "vector" && operation.bytes.every((byte) => byte === 0);
 
 const lessThan = (c: Code, lane: number, count: Value): Value => {
   const known = constantOf(count);

@@ -8,7 +8,7 @@ import type { Value } from "./code.ts";
 import type { Emission } from "./body.ts";
 import { guardedLaneLoop } from "./guards.ts";
 import { bind, bindingOf, extentsOf, flatRange, productOf, type Bindings } from "./loops.ts";
-import { Lowering } from "./lower.ts";
+import { Lowering, withExtents } from "./lower.ts";
 import { bestLaneAxis } from "./strategy.ts";
 
 export function emitMap(body: MapBody): Emission {
@@ -31,7 +31,8 @@ export function emitMap(body: MapBody): Emission {
       return c.mul(productOf(c, extentsOf(scope, rows)), c.min(extent, c.i32(1)));
     },
     scratch: (scope) => scope.code.i32(0),
-    run(scope, begin, end) {
+    run(given, begin, end) {
+      const scope = withExtents(given, axes);
       const c = scope.code;
       if (!lanes) {
         return c.loop(begin, end, 1, () => new Lowering(scope, new Map()).store(store));

@@ -20,7 +20,7 @@ import { guardedLaneLoop, type Known } from "./guards.ts";
 import {
   bind, extentsOf, flatRange, laneLoop, productOf, type Bindings,
 } from "./loops.ts";
-import { Lowering, type Lanes, type Scope } from "./lower.ts";
+import { Lowering, withExtents, type Lanes, type Scope } from "./lower.ts";
 import { TILE_COLUMNS, TILE_ROWS, type Microkernels, type TileVectors } from "./microkernel.ts";
 
 /** A contraction as matrices; axes keep the numbers that the expressions know. */
@@ -241,10 +241,11 @@ function readsNeighbours(root: Expr, axis: number): boolean {
  * gap after the last row.
  */
 function pack(
-  scope: Scope, { outer, inner, roots }: Side, batch: Bindings,
+  given: Scope, { batch: batchAxes, outer, inner, roots }: Side, batch: Bindings,
   [outerFrom, outerTo]: readonly [Value, Value], [innerFrom, innerTo]: readonly [Value, Value],
   to: Rows,
 ): void {
+  const scope = withExtents(given, [...batchAxes, ...outer, ...inner]);
   const c = scope.code;
   const root = roots[0] as Expr;
   const lanes = inner.at(-1) as NumberedAxis;
@@ -297,9 +298,10 @@ function multiply(
 
 /** The epilogue: stores a finished block. */
 function finish(
-  scope: Scope, { outer, inner, roots }: Side, buffer: number, batch: Bindings,
+  given: Scope, { batch: batchAxes, outer, inner, roots }: Side, buffer: number, batch: Bindings,
   { m0, m1, n0, n1 }: Pick<Ranges, "m0" | "m1" | "n0" | "n1">, from: Rows,
 ): void {
+  const scope = withExtents(given, [...batchAxes, ...outer, ...inner]);
   const c = scope.code;
   const store = { buffer, index: roots[0] as Expr, value: roots[1] as Expr };
   const lanes = inner.at(-1) as NumberedAxis;

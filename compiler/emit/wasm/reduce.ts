@@ -19,7 +19,7 @@ import {
   bind, everyPoint, everyPointUnrolled, extentsOf, flatRange, laneLoop, productOf,
   type Bindings,
 } from "./loops.ts";
-import { Lowering, type Lanes, type Scope } from "./lower.ts";
+import { Lowering, withExtents, type Lanes, type Scope } from "./lower.ts";
 import { scalarBinary } from "./scalarRules.ts";
 import { bestLaneAxis } from "./strategy.ts";
 import { vectorBinary } from "./vectorRules.ts";
@@ -113,7 +113,8 @@ function reduceAlong(reduction: Reduction, lanes: NumberedAxis): Emission {
       return c.mul(productOf(c, extentsOf(scope, rows)), c.min(inner, c.i32(1)));
     },
     scratch: (scope) => scope.code.i32(0),
-    run(scope, begin, end) {
+    run(given, begin, end) {
+      const scope = withExtents(given, [...outputs, ...reduced]);
       const c = scope.code;
       const walk = (outer: Bindings, from: Value, to: Value): void => {
         const step = 4 * vectors;
@@ -235,7 +236,8 @@ function reduceAcross(reduction: Reduction, lanes: NumberedAxis): Emission {
       (isLong ? ", blocks summed in f64" : ""),
     work: (scope) => productOf(scope.code, extentsOf(scope, outputs)),
     scratch: (scope) => scope.code.i32(0),
-    run(scope, begin, end) {
+    run(given, begin, end) {
+      const scope = withExtents(given, [...outputs, ...reduced]);
       const c = scope.code;
       const row = (outer: Bindings): void => {
         const acc = isLong ? longSum(outer) : shortReduction(outer);

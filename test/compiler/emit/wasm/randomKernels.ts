@@ -22,7 +22,8 @@ export const SYMBOLS = ["B", "N"] as const;
 
 /** Points of one kernel, so that a run takes no time. */
 const MAX_POINTS = 2000;
-const EXTENTS = [1, 2, 3, 4, 5, 7, 8, 13, 0];
+/** From 20 on, walks with guards are split. */
+const EXTENTS = [1, 2, 3, 4, 5, 7, 8, 13, 0, 23, 37];
 
 export interface RandomCase {
   readonly kernel: Kernel;
@@ -160,7 +161,7 @@ export class CaseBuilder {
   #padded(type: ScalarType): Expr {
     const { pool } = this;
     const { expr } = this.pick(this.#axes);
-    const size = this.integer(1, 6);
+    const size = this.pick([1, 2, 3, 5, 20, 30]);
     const scaled = pool.mul(expr, pool.const(this.integer(1, 2)));
     const at = pool.sub(scaled, pool.const(this.integer(0, 4)));
     const other = this.pick(this.#axes);
