@@ -1,8 +1,8 @@
 /**
- * The Pareto front of placements in energy, latency, area and, where it was predicted, noise. Points
- * on its convex hull come from minimum cuts over many weights, each proved; points between them,
- * which no weighted sum can find, from the mixed-integer program with an upper limit, when a solver
- * is given. Nothing dominated is returned, and every point says how it was found.
+ * The Pareto front of placements in energy, latency, area and, where it was predicted, noise.
+ * Points on its convex hull come from minimum cuts over many weights, each proved; points between
+ * them, which no weighted sum can find, from the mixed-integer program with an upper limit, when a
+ * solver is given. Nothing dominated is returned, and every point says how it was found.
  */
 import { solvePlacement } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
