@@ -5,6 +5,7 @@ import { compileCommand } from "./compile.ts";
 import { demo } from "./demo.ts";
 import { fetchData } from "./fetchData.ts";
 import { inspect } from "./inspect.ts";
+import { netlist } from "./netlist.ts";
 import { run } from "./run.ts";
 import { simulate } from "./simulate.ts";
 import { solveArray } from "./solveArray.ts";
@@ -19,6 +20,7 @@ export const commands: readonly CommandSpec[] = [
   verify,
   targets,
   checkGradients,
+  netlist,
   solveArray,
   fetchData,
   demo,
