@@ -69,7 +69,6 @@ interface Applied {
   readonly stage: DigitalStage;
   readonly parameters: readonly LayerParameter[];
   readonly statistics: readonly LayerParameter[];
-  readonly shape: readonly number[];
 }
 
 type Ending = (b: Builder, out: Value, inputs: Map<string, Value>) => (readonly [string, Value])[];
@@ -119,7 +118,7 @@ function digitalStage(
   const stage: DigitalStage = statistics.length === 0
     ? { kind: "digital", name, graph: training.graph }
     : { kind: "digital", name, ...training, inference: build(false).graph };
-  return { stage, parameters, statistics, shape };
+  return { stage, parameters, statistics };
 }
 
 /** @throws UserError when shapes do not meet; the message names the block. */
@@ -131,19 +130,21 @@ export function buildFfEbm(plan: FfEbmPlan): BuiltFfEbm {
   plan.blocks.forEach(({ feed, layers }, k) => {
     const { block, parameters } = hopfieldBlock(`block${k}`, layers);
     const { current } = block;
-    const fed = digitalStage(`feed${k}`, feed, source, (b, out) =>
-      [[current.name, b.reshape(out, perSample(current.shape))]]);
-    if (fed.shape.join() !== current.shape.join()) {
+    const made = shapeBehind(feed, source.shape);
+    if (made.join() !== current.shape.join()) {
       throw new UserError(
-        `Its feed makes [${fed.shape}] and its first layer has [${current.shape}]`,
+        `Its feed makes [${made}] and its first layer has [${current.shape}]`,
         { place: `block ${k}`, remedy: "change the feed or the layer" });
     }
+    const fed = digitalStage(`feed${k}`, feed, source, (b, out) =>
+      [[current.name, b.reshape(out, perSample(current.shape))]]);
     stages.push(fed.stage, { kind: "analog", name: block.name, block });
     starts.push(...fed.parameters, ...parameters);
     statistics.push(...fed.statistics);
     source = { name: outputName(block), shape: (block.states.at(-1) as Port).shape };
   });
-  const classes = readoutShape(plan, source.shape);
+  const last = shapeBehind(plan.readout, source.shape);
+  const classes = [last.reduce((p, d) => p * d, 1)];
   const target: Port = { name: targetName, shape: classes };
   const read = digitalStage("readout", plan.readout, source, (b, out, inputs) => {
     const y = b.input(target.name, floatType([batchDim, ...classes]));
@@ -163,10 +164,9 @@ export function buildFfEbm(plan: FfEbmPlan): BuiltFfEbm {
   };
 }
 
-function readoutShape({ readout }: FfEbmPlan, shape: readonly number[]): readonly number[] {
-  const last = readout.reduce((s, layer) => digitalRule(layer).shape(layer as never, s), shape);
-  return [last.reduce((p, d) => p * d, 1)];
-}
+type Shape = readonly number[];
+const shapeBehind = (layers: readonly DigitalLayer[], shape: Shape): Shape =>
+  layers.reduce((s, layer) => digitalRule(layer).shape(layer as never, s), shape);
 
 /** Values of all parameters and statistics at the start of training. */
 export const startValues = (

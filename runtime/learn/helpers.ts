@@ -3,6 +3,7 @@
  * phases along the batch, sums, displaced outputs, zeros. Only the batch axis is symbolic.
  */
 import { batchDim, floatType } from "../../compiler/energy/block.ts";
+import { real } from "../../compiler/energy/constants.ts";
 import { finish } from "../../compiler/energy/inline.ts";
 import type { Dim } from "../../compiler/graph/dim.ts";
 import { Builder } from "../../compiler/graph/builder.ts";
@@ -60,6 +61,20 @@ export class Helpers {
         const spread = b.reshape(strength as Value, [batchDim, ...shape.map(() => 1)]);
         return b.sub(s as Value, b.mul(spread, e as Value));
       });
+  }
+
+  /** x - rate*y, for a rate [1]. */
+  async moved(x: Held, rate: Held, y: Held): Promise<Held> {
+    return this.#apply(`moved [${x.shape}]`, [x, rate, y], [x.shape, [1], y.shape],
+      (b, [value, r, by]) => b.sub(value as Value,
+        b.mul(b.reshape(r as Value, []), by as Value)));
+  }
+
+  /** (1 - share)*x + share*y. */
+  async blended(x: Held, share: number, y: Held): Promise<Held> {
+    return this.#apply(`blended ${share} [${x.shape}]`, [x, y], [x.shape, y.shape],
+      (b, [old, fresh]) => b.addition(b.mul(real(b, 1 - share, old as Value), old as Value),
+        b.mul(real(b, share, fresh as Value), fresh as Value)));
   }
 
   /** Shared by all who ask: not to be released. */
