@@ -146,6 +146,17 @@ export const activations: Family = [
     const [{ b }, x] = [c, c.input(0)];
     return b.mul(b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1)))), c.input(1));
   }, 28),
+  {
+    // ONNX Runtime's own: CLIP exporters write it.
+    name: "QuickGelu",
+    domain: "com.microsoft",
+    since: {
+      1: (c) => {
+        const [{ b }, x] = [c, c.input(0)];
+        return b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1.702))));
+      },
+    },
+  },
   elementwise("ThresholdedRelu", (c) => {
     const [{ b }, x] = [c, c.input(0)];
     const above = b.binary("lt", number(b, x, c.float("alpha", 1)), x);
