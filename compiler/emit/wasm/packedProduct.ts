@@ -42,7 +42,7 @@ const ROW_BLOCK = 64;
 const LARGE_ROW_BLOCK = 256;
 /** Elements of b that are packed at a time: wanted, and at most. */
 const [PACKED_WANTED, PACKED_LIMIT] = [131072, 262144];
-const [MIN_COLUMN_BLOCK, MAX_COLUMN_BLOCK] = [48, 480];
+const [MIN_COLUMN_BLOCK, MAX_COLUMN_BLOCK] = [48, 240];
 /** Column blocks there should be, so that threads find enough to share. */
 const WANTED_BLOCKS = 8;
 /** With fewer rows than this, packing b costs more than reading it in place. */

@@ -9,7 +9,7 @@
  */
 import { InternalError } from "../../errors.ts";
 import type { ReduceKind } from "../../graph/graph.ts";
-import type { Expr, ExprBinary, ScalarType } from "../../kernels/expr.ts";
+import { collect, type Expr, type ExprBinary, type ScalarType } from "../../kernels/expr.ts";
 import type { ReduceBody, Store } from "../../kernels/kernel.ts";
 import { collapse, constantExtent, numbered, type NumberedAxis } from "./axes.ts";
 import type { Emission } from "./body.ts";
@@ -99,10 +99,7 @@ function reduceAlong(reduction: Reduction, lanes: NumberedAxis): Emission {
   const rows = outputs.filter((axis) => axis !== lanes);
   const count = staticCount(reduced);
   const writtenOut = count !== undefined && count <= UNROLLED;
-  const extent = typeof lanes.extent === "number" ? lanes.extent : Infinity;
-  // Several vectors at a time hide the latency of the accumulation; written-out sums hide it
-  // themselves.
-  const vectors = writtenOut ? 1 : Math.max(1, Math.min(4, Math.floor(extent / 4)));
+  const vectors = writtenOut ? 1 : vectorsAlong(lanes, value);
   return {
     strategy: `reduce, lanes along ${lanes.name}` +
       (writtenOut ? `, ${count} terms written out` : `, ${vectors} vectors`),
@@ -139,6 +136,23 @@ function reduceAlong(reduction: Reduction, lanes: NumberedAxis): Emission {
           walk(bind(new Map(), rows, [...outer, i]), c.i32(0), scope.size(lanes.extent))));
     },
   };
+}
+
+/**
+ * Vectors of outputs computed at a time: they hide the latency of each other's accumulation, and
+ * use whole cache lines where a reduction steps over rows. (Written-out sums need no such help.)
+ * What is left over goes one vector at a time, so the number should divide the axis well.
+ */
+function vectorsAlong({ extent }: NumberedAxis, value: Expr): number {
+  const loads = collect([value]).filter((e) => e.kind === "load").length;
+  const most = loads <= 2 ? 8 : 4;
+  if (typeof extent !== "number") return 4;
+  const total = Math.max(Math.floor(extent / 4), 1);
+  // A pass of v vectors takes about as long as max(v, 4) single ones would if they overlapped.
+  const cost = (v: number): number =>
+    Math.floor(total / v) * Math.max(v, 4) + (total % v) * 4;
+  return Array.from({ length: Math.min(most, total) }, (_, i) => i + 1)
+    .reduce((best, v) => (cost(v) <= cost(best) ? v : best), 1);
 }
 
 interface Block {
