@@ -3,7 +3,6 @@
  * returns what replaces it or leaves it. Nodes that nothing needs any more are dropped.
  */
 import { Builder } from "../graph/builder.ts";
-import { countUses } from "../graph/evaluate.ts";
 import type { Graph, Node, Value } from "../graph/graph.ts";
 import { ancestors } from "./gradient.ts";
 
@@ -12,8 +11,6 @@ export interface RewriteContext {
   /** The node as it was, and its operands in the new graph. */
   readonly node: Node;
   readonly inputs: readonly Value[];
-  /** True when only this node reads operand `i` in the old graph. */
-  isSoleReader(i: number): boolean;
 }
 
 export interface Pass {
@@ -33,13 +30,11 @@ export function rewrite(
   graph: Graph, rule: (ctx: RewriteContext) => Value | undefined,
 ): Graph {
   const b = new Builder(graph.name);
-  const uses = countUses(graph);
   const mapped = new Map<Value, Value>();
   for (const v of graph.inputs) mapped.set(v, b.input(v.name, v.type));
   for (const node of graph.nodes) {
     const inputs = node.inputs.map((v) => mapped.get(v) as Value);
-    const isSoleReader = (i: number): boolean => uses.get(node.inputs[i] as Value) === 1;
-    const replaced = b.from(node.origin, () => rule({ b, node, inputs, isSoleReader }));
+    const replaced = b.from(node.origin, () => rule({ b, node, inputs }));
     mapped.set(node.outputs[0] as Value, replaced ?? copyNode(b, node, inputs));
   }
   const outputs = graph.outputs.map(({ name, value }) =>

@@ -14,6 +14,8 @@ function uniform(v: Value): number | undefined {
 }
 
 type Rule = (ctx: RewriteContext) => Value | undefined;
+/** What replaces a node keeps its name. */
+const nameOf = ({ node }: RewriteContext): string => (node.outputs[0] as Value).name;
 /** x op neutral = x, exact in floating point too (x + 0 is not, for x = -0, and is left out). */
 const neutral: Partial<Record<BinaryOp, number>> = { mul: 1, div: 1, sub: 0 };
 
@@ -27,28 +29,33 @@ const rules: Partial<Record<PrimName, Rule>> = {
   mul: withNeutral("mul"),
   div: withNeutral("div"),
   sub: withNeutral("sub"),
-  pow: ({ b, inputs: [x, y] }) => {
-    const exponent = uniform(y as Value);
+  pow(ctx) {
+    const [x, y] = ctx.inputs as [Value, Value];
+    const exponent = uniform(y);
     if (exponent === 1) return x;
-    if (exponent === 2) return b.mul(x as Value, x as Value);
-    return exponent === 0.5 ? b.unary("sqrt", x as Value) : undefined;
+    if (exponent === 2) return ctx.b.binary("mul", x, x, nameOf(ctx));
+    return exponent === 0.5 ? ctx.b.unary("sqrt", x, nameOf(ctx)) : undefined;
   },
   where: ({ inputs: [cond, a, b] }) => {
     const known = uniform(cond as Value);
     return known === undefined ? undefined : known ? a : b;
   },
-  transpose: ({ b, node, inputs: [x] }) => {
+  transpose(ctx) {
+    const { b, node, inputs: [x] } = ctx;
     const inner = (x as Value).node;
     if (!isOp(inner, "transpose") || !isOp(node, "transpose")) return undefined;
     const perm = node.attrs.perm.map((p) => inner.attrs.perm[p] as number);
-    return b.transpose(inner.inputs[0] as Value, perm);
+    return b.transpose(inner.inputs[0] as Value, perm, nameOf(ctx));
   },
-  reshape: ({ b, node, inputs: [x] }) =>
-    isOp(node, "reshape") ? b.reshape(x as Value, node.attrs.shape) : undefined,
-  broadcast: ({ b, node, inputs: [x] }) => {
+  reshape(ctx) {
+    const { b, node, inputs: [x] } = ctx;
+    return isOp(node, "reshape") ? b.reshape(x as Value, node.attrs.shape, nameOf(ctx)) : undefined;
+  },
+  broadcast(ctx) {
+    const { b, node, inputs: [x] } = ctx;
     const inner = (x as Value).node;
     if (!isOp(inner, "broadcast") || !isOp(node, "broadcast")) return undefined;
-    return b.broadcast(inner.inputs[0] as Value, node.attrs.shape);
+    return b.broadcast(inner.inputs[0] as Value, node.attrs.shape, nameOf(ctx));
   },
 };
 
