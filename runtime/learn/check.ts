@@ -1,0 +1,103 @@
+/**
+ * Is a gradient right? Compares what a method gives with the solver that training would use against
+ * implicit differentiation at rest, parameter by parameter and at every boundary. States how far
+ * from equilibrium the free phase was left, and refuses to vouch for a gradient taken from there:
+ * differences of states that still drift measure the drift.
+ */
+import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
+import type { Tensor } from "../../compiler/graph/tensor.ts";
+import type { Solver } from "./blockRunner.ts";
+import { Chain, type ForwardPass, type GradientMethod } from "./chain.ts";
+import { compareGradients, type Agreement } from "./compare.ts";
+import { releaseAll, type Engine, type Held } from "./engine.ts";
+import { readAll } from "./reference.ts";
+
+export interface CheckRequest {
+  readonly engine: Engine;
+  readonly model: FfEbm;
+  /** Parameters by name. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly input: Tensor;
+  readonly target: Tensor;
+  readonly solver: Solver;
+  readonly method: GradientMethod;
+}
+
+type Named = { readonly name: string } & Agreement;
+
+export interface GradientCheck {
+  readonly device: string;
+  readonly freePhaseResidual: number;
+  readonly nudgedResidual: number;
+  /** Residual of the relaxations and adjoints that the truth was taken from. */
+  readonly truthResidual: number;
+  readonly parameters: readonly Named[];
+  /** dL/da of each block, under the block's name. */
+  readonly boundaries: readonly Named[];
+  readonly overall: Agreement;
+  readonly isCertified: boolean;
+  /** Why not, where it is not. */
+  readonly reason: string | null;
+}
+
+/**
+ * Largest free-phase residual at which differences of states are taken for gradients, and largest
+ * residual at which the truth is taken for one.
+ */
+const limits = {
+  f64: { free: 1e-4, truth: 1e-9, rest: { tolerance: 1e-15, rounding: 1e-12, sweeps: 5000 } },
+  f32: { free: 1e-4, truth: 1e-5, rest: { tolerance: 0, rounding: 1e-5, sweeps: 1000 } },
+} as const;
+
+interface Taken {
+  readonly pass: ForwardPass;
+  readonly parameters: Map<string, ArrayLike<number>>;
+  readonly boundaries: Map<string, ArrayLike<number>>;
+  readonly residual: number;
+}
+
+/** @throws UserError where a relaxation diverges, or an estimator does not suit the model. */
+export async function checkGradients(request: CheckRequest): Promise<GradientCheck> {
+  const { engine, solver, method } = request;
+  const { free, truth: enough, rest } = limits[engine.float];
+  const until = { ...rest, checkEvery: 16 };
+  const found = await take(request, solver, method);
+  const truth = await take(request, { ...solver, free: until, nudged: until },
+    { kind: "implicit", adjoint: until });
+  const { parameters, overall } = compareGradients(found.parameters, truth.parameters);
+  const truthResidual = Math.max(truth.pass.residual, truth.residual);
+  const freePhaseResidual = found.pass.residual;
+  const reason = !(truthResidual <= enough)
+    ? `the free phase does not come to rest, even after ${rest.sweeps} sweeps: it still moves by ` +
+      truthResidual.toExponential(1)
+    : !(freePhaseResidual <= free)
+      ? `the free phase was left at a residual of ${freePhaseResidual.toExponential(1)}, above ` +
+        `${free}: give it more sweeps`
+      : null;
+  return {
+    device: engine.description, freePhaseResidual, nudgedResidual: found.residual, truthResidual,
+    parameters, boundaries: compareGradients(found.boundaries, truth.boundaries).parameters,
+    overall, isCertified: reason === null, reason,
+  };
+}
+
+async function take(
+  { engine, model, parameters, input, target }: CheckRequest, solver: Solver,
+  method: GradientMethod,
+): Promise<Taken> {
+  const chain = new Chain(engine, model, solver);
+  const held = new Map<string, Held>([...parameters].map(([name, t]) => [name, engine.hold(t)]));
+  const record = method.kind === "truncated" ? solver.nudged.sweeps : 0;
+  const pass = await chain.forward(
+    held, engine.hold(input), engine.hold(target), "training", record);
+  const gradients = await chain.backward(held, pass, { method, keepBoundaries: true });
+  const taken = {
+    pass, residual: gradients.residual,
+    parameters: await readAll(engine, gradients.parameters),
+    boundaries: await readAll(engine, gradients.boundaries),
+  };
+  chain.release(pass);
+  releaseAll(engine, [...held.values(), ...gradients.parameters.values(),
+    ...gradients.boundaries.values()]);
+  return taken;
+}
