@@ -65,9 +65,10 @@ export function programBlock(
     const programmed = new ProgrammedCells(technology, target, key, imperfections);
     const cells = programmed.at(time);
     if (sensed) {
-      const sensing = imperfections.programming && device.sensing
+      const errors = imperfections.programming && device.sensing
         ? { device, key: keyOf(seed, "sensing", trial, tile.id) } : undefined;
-      addSensedTile(fill, tile, { target, cells }, sensing, out);
+      addSensedTile(fill, tile, { target, cells },
+        { levels: imperfections.levels, ...(errors ? { errors } : {}) }, out);
       return;
     }
     const readSigma = noise ? programmed.readSigma(cells, time, relative) : undefined;

@@ -2,7 +2,8 @@
  * Arrays that are read as memory: rows as stored words by sense amplifiers, the product in logic.
  * What a cell holds is then a digit, right or wrong for as long as it is programmed; no current is
  * added up, so wires, read noise and converters have no part in it. Where a device file has
- * measured error rates of its sensing they decide, otherwise the nearest level is what is read.
+ * measured error rates of its sensing they decide, otherwise the nearest level is what is read;
+ * with cells that hold any conductance (levels switched off) a digit is any number.
  */
 import type { CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import { UserError } from "../../compiler/errors.ts";
@@ -11,23 +12,23 @@ import { placeOf } from "./layout.ts";
 import { uniformAt, type Key } from "./normal.ts";
 import { levelStep, type BlockMatrices, type TileFill } from "./tileMatrix.ts";
 
-/** The errors of sensing: none, or drawn once per pair of cells. */
 export interface Sensing {
-  readonly device: Device;
-  readonly key: Key;
+  /** Digits are whole numbers. */
+  readonly levels: boolean;
+  /** Measured error rates, drawn from once per pair of cells; the cells decide without them. */
+  readonly errors?: { readonly device: Device; readonly key: Key };
 }
 
 /**
  * Adds the digits that a tile's cells are read as.
  * @param target conductances that were wanted, siemens
  * @param cells what they are
- * @param sensing measured error rates are drawn from, when programming has spread
  * @throws UserError when error rates are given for cells that are not ternary pairs
  */
 export function addSensedTile(
   fill: TileFill, tile: CrossbarTile,
   { target, cells }: { readonly target: ArrayLike<number>; readonly cells: Float64Array },
-  sensing: Sensing | undefined, out: BlockMatrices,
+  { levels, errors }: Sensing, out: BlockMatrices,
 ): void {
   const { encoding, layout } = fill;
   const step = levelStep(encoding);
@@ -37,12 +38,11 @@ export function addSensedTile(
   const isPair = encoding.scheme !== "offset";
   const perSlice = encoding.scheme === "differential-columns" ? 2 : 1;
   const toNegative = inRows ? tile.columns : 1;
-  const exact = encoding.bits === "continuous";
-  const top = exact ? 1 : 2 ** (encoding.bits as number) - 1;
-  const errors = sensing?.device.sensing?.errors;
-  if (errors && (!isPair || top !== 1 || exact)) {
+  const exact = encoding.bits === "continuous" || !levels;
+  const top = encoding.bits === "continuous" ? 1 : 2 ** encoding.bits - 1;
+  if (errors && (!isPair || encoding.bits !== 1)) {
     throw new UserError("error rates of sensing are given for cells that are not ternary pairs", {
-      place: `device ${sensing.device.name}: sensing`,
+      place: `device ${errors.device.name}: sensing`,
       remedy: "Use 1 bit per cell in a differential scheme, or another device.",
     });
   }
@@ -63,7 +63,7 @@ export function addSensedTile(
         const column = (place.column(g, o) + s * layout.sides);
         for (let r = 0; r < inputs; r++) {
           const cell = first + r * perInput;
-          const digit = errors ? misread(errors, digitOf(target, cell), sensing.key, cell)
+          const digit = errors ? misread(errors, digitOf(target, cell), cell)
             : digitOf(cells, cell);
           const chunk = place.chunk + Math.floor(r / rows);
           out.weights[(chunk * columns + column) * rows + (r % rows)] = digit;
@@ -73,11 +73,13 @@ export function addSensedTile(
   }
 }
 
-/** What a stored -1, 0 or +1 is read as. */
+/** What a stored -1, 0 or +1 is read as; a number between them errs like the nearest. */
 function misread(
-  errors: readonly (readonly number[])[], stored: number, key: Key, cell: number,
+  { device, key }: Required<Sensing>["errors"], stored: number, cell: number,
 ): number {
-  const [minus, zero] = errors[stored + 1] as [number, number, number];
+  const nearest = Math.round(stored);
+  const [minus, zero] = device.sensing?.errors[nearest + 1] as [number, number, number];
   const u = uniformAt(key, cell);
-  return u < minus ? -1 : u < minus + zero ? 0 : 1;
+  const read = u < minus ? -1 : u < minus + zero ? 0 : 1;
+  return read === nearest ? stored : read;
 }

@@ -5,8 +5,10 @@
  *
  * With wires the array is reduced to its effective conductances (exact for linear cells), the
  * reference columns solved along with it as trimmed columns beyond its last. A cell's read noise is
- * then passed on in the proportion in which its own current is (Geff / G): first order, and without
- * the part of a cell's noise that reaches other columns over the row.
+ * then passed on in the proportion in which its own current is (Geff / G). That is an approximation
+ * of the first-order sensitivities (`wires/reduced.ts`), which cost eight times the reduction: the
+ * noise of a column comes out 1 % too large where a tenth of the current is lost, 6 % where a third
+ * is, and what a cell's noise does to other columns over its row is left out.
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";

@@ -3,7 +3,7 @@ import { emitCrossbars } from "../../../compiler/emit/crossbar/emit.ts";
 import { Builder } from "../../../compiler/graph/builder.ts";
 import { symbol } from "../../../compiler/graph/dim.ts";
 import type { Graph, Value } from "../../../compiler/graph/graph.ts";
-import type { Tensor } from "../../../compiler/graph/tensor.ts";
+import { tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { formClusters } from "../../../compiler/kernels/cluster.ts";
 import { formHybrid, type AnalogBlock } from "../../../compiler/partition/hybrid.ts";
 import { formUnits } from "../../../compiler/partition/units.ts";
@@ -111,6 +111,22 @@ function batched(r: Random, weightsLeft: boolean): Case {
   return {
     name: `batched ${weightsLeft ? "w x" : "x w"} [${groups}] ${k}->${free}`,
     graph: b.finish([{ name: "y", value }]), inputs: new Map([["x", r.tensor(shape)]]),
+  };
+}
+
+/** x [N, inputs] times a matrix with given weights, row by row, and nothing behind it. */
+export function product(
+  inputs: number, outputs: number, weight: (i: number, o: number) => number,
+): Case {
+  const b = new Builder("product");
+  const x = b.input("x", { dtype: "float32", shape: [symbol("N"), inputs] });
+  const values = Float32Array.from({ length: inputs * outputs }, (_, flat) =>
+    weight(Math.floor(flat / outputs), flat % outputs));
+  const w = b.constant(tensor("float32", [inputs, outputs], values), "w");
+  const rows = tensor("float32", [1, inputs], new Float32Array(inputs).fill(1));
+  return {
+    name: `${inputs} x ${outputs}`, inputs: new Map([["x", rows]]),
+    graph: b.finish([{ name: "y", value: b.dot(x, w, 0, 1) }]),
   };
 }
 

@@ -1,0 +1,118 @@
+/** Wire resistance in a block: against solving the circuit of every tile for the inputs at hand. */
+import { describe, expect, it } from "vitest";
+import { tileCircuit } from "../../../compiler/emit/crossbar/netlist.ts";
+import { sizeOf, tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
+import { BlockChip } from "../../../runtime/chip/blockChip.ts";
+import { reduceWithSensitivities } from "../../../runtime/chip/wires/reduced.ts";
+import { solveArray } from "../../../runtime/chip/wires/solve.ts";
+import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
+import type { Ohm } from "../../../targets/units.ts";
+import { generator } from "../../support/randomGraph.ts";
+import { compileBlock, product, testTarget, type CompiledBlock } from "./blocks.ts";
+
+const device = new InterpreterDevice();
+const [K, OUTPUTS] = [23, 6];
+const next = generator(5);
+const values = Array.from({ length: K * OUTPUTS }, () => next() - 0.4);
+const { graph } = product(K, OUTPUTS, (i, o) => values[i * OUTPUTS + o]!);
+const x = Float32Array.from({ length: K }, () => next() - 0.3);
+
+async function onChip({ block, setting }: CompiledBlock, input: Float32Array): Promise<Tensor> {
+  const chip = new BlockChip(device, block, setting);
+  chip.program(0);
+  const fed = new Map([["x", tensor("float32", [1, K], input)]]);
+  const out = await chip.run(fed, 0, device.allocate(OUTPUTS));
+  return tensor("float32", [OUTPUTS], (await chip.read(out)).slice());
+}
+
+/** Currents of every tile by conjugate gradients, a reference column of gMin cells at its right. */
+function bySolving({ block, setting }: CompiledBlock, input: Float32Array): number[] {
+  const { config } = setting;
+  const { encoding, cell } = config;
+  const { crossbar } = block;
+  const isPair = encoding.scheme !== "offset";
+  const scales = setting.read(crossbar.scales);
+  const out = new Array<number>(OUTPUTS).fill(0);
+  for (const tile of crossbar.tiles) {
+    const cells = setting.read(tile.conductances);
+    const extra = isPair ? 0 : 1;
+    const all = tile.columns + extra;
+    const grid = Array.from({ length: tile.rows * all }, (_, i) => i % all < tile.columns
+      ? cells[Math.floor(i / all) * tile.columns + (i % all)]! : encoding.referenceSiemens[0]!);
+    const circuit = tileCircuit(config, { id: tile.id, rows: tile.rows, columns: all }, grid);
+    const perInput = crossbar.layout.rowsPerInput;
+    const volt = Float64Array.from({ length: tile.rows }, (_, row) =>
+      input[tile.inputs.start + Math.floor(row / perInput)]! * (row % perInput === 1 ? -1 : 1));
+    const { outputAmpere } = solveArray(circuit, [volt])[0]!;
+    for (let o = 0; o < tile.outputs.count; o++) {
+      let sum = 0;
+      for (let s = 0; s < encoding.slices; s++) {
+        const at = o * encoding.slices + s;
+        const current = encoding.scheme === "differential-columns"
+          ? outputAmpere[2 * at]! - outputAmpere[2 * at + 1]!
+          : outputAmpere[at]! - (isPair ? 0 : outputAmpere[tile.columns]!);
+        sum += encoding.significance[s]! * current / (cell.gMaxSiemens - cell.gMinSiemens);
+      }
+      const inputs = Array.from({ length: tile.inputs.count }, (_, i) =>
+        input[tile.inputs.start + i]!).reduce((a, b) => a + b, 0);
+      const zero = isPair ? 0 : encoding.zero * inputs;
+      out[tile.outputs.start + o]! +=
+        scales[tile.outputs.start + o]! * encoding.gain * (sum - zero);
+    }
+  }
+  return out;
+}
+
+const arrays = { "array.rows": 16, "array.columns": 8 };
+const targets = {
+  "pairs of rows": testTarget("neurram-rram", arrays),
+  "pairs of columns": testTarget("resistive-trainer-rram", arrays),
+  "an offset with its reference column": testTarget("isaac-rram",
+    { ...arrays, "array.columns": 24 }),
+};
+
+describe.each(Object.entries(targets))("%s", (_, target) => {
+  it("loses in the wires what the circuit loses", async () => {
+    const compiled = compileBlock(graph, target, ["levels", "wires"]);
+    expect(compiled.block.crossbar.tiles.length).toBeGreaterThan(1);
+    const { data } = await onChip(compiled, x);
+    const expected = bySolving(compiled, x);
+    const scale = Math.max(...expected.map(Math.abs));
+    expected.forEach((e, o) => expect(Math.abs(data[o]! - e)).toBeLessThan(1e-5 * scale));
+    // And that is not nothing.
+    const ideal = await onChip(compileBlock(graph, target, ["levels"]), x);
+    expect(Math.max(...expected.map((e, o) => Math.abs(e - ideal.data[o]!))))
+      .toBeGreaterThan(1e-3 * scale);
+  });
+
+  it("is linear: superposition holds", async () => {
+    const compiled = compileBlock(graph, target, ["levels", "wires"]);
+    const y = Float32Array.from(x, (v, i) => Math.cos(i) - v);
+    const sum = await onChip(compiled, x.map((v, i) => v + 2 * y[i]!));
+    const [a, b] = [await onChip(compiled, x), await onChip(compiled, y)];
+    const scale = Math.max(...Array.from(sum.data, Math.abs), 1);
+    for (let i = 0; i < sizeOf(sum.shape); i++) {
+      expect(Math.abs(sum.data[i]! - a.data[i]! - 2 * b.data[i]!)).toBeLessThan(1e-5 * scale);
+    }
+  });
+});
+
+describe("noise behind wires", () => {
+  // What is passed on is Geff / G; the exact first-order sensitivity is `own`.
+  it.each([[32, 0.01], [64, 0.02]])("of %d rows and columns is right within %f", (n, allowed) => {
+    const conductance = Float64Array.from({ length: n * n }, () => 1e-6 + 99e-6 * next());
+    const reduced = reduceWithSensitivities({
+      rows: n, cols: n, conductance, rowSegmentOhm: 1 as Ohm, colSegmentOhm: 1 as Ohm,
+    });
+    for (let column = 0; column < n; column++) {
+      let [exact, used] = [0, 0];
+      for (let row = 0; row < n; row++) {
+        const at = row * n + column;
+        // Noise in proportion to the conductance.
+        exact += (reduced.own[at]! * conductance[at]!) ** 2;
+        used += reduced.conductance[at]! ** 2;
+      }
+      expect(Math.abs(Math.sqrt(used / exact) - 1)).toBeLessThan(allowed);
+    }
+  });
+});
