@@ -20,6 +20,7 @@ import { foldConstants } from "./passes/foldConstants.ts";
 import { foldScale } from "./passes/foldScale.ts";
 import { deadCode, type Pass } from "./passes/rewrite.ts";
 import { simplify } from "./passes/simplify.ts";
+import { splitConcat } from "./passes/splitConcat.ts";
 
 /** In order; each leaves a graph of the same meaning. */
 export const passes: readonly Pass[] = [
@@ -27,6 +28,7 @@ export const passes: readonly Pass[] = [
   simplify,
   foldScale,
   foldConstants,
+  splitConcat,
   deadCode,
 ];
 

@@ -108,7 +108,9 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
   const position = new Map(graph.nodes.map((node, i) => [node, i]));
   const at = (v: Value): number => position.get(v.node as Node) ?? 0;
 
-  const roots = new Set<Value>();
+  // When a value got memory, as the position of the node that was being looked at.
+  const roots = new Map<Value, number>();
+  let now = -1;
   const hearts = new Map<Value, Open>();
   // Results of structural nodes whose epilogue may still grow, by the value at its end.
   const open = new Map<Value, Open>();
@@ -121,7 +123,7 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
     const ended = open.get(v);
     if (ended) hearts.set(v, ended);
     open.delete(v);
-    roots.add(v);
+    roots.set(v, now);
     cost.set(v, 0);
     leaves.set(v, new Set([v]));
   };
@@ -162,6 +164,7 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
 
   for (const node of graph.nodes) {
     const v = outputOf(node);
+    now++;
     if (extend(node)) continue;
     if (node.op === "constant") {
       if (isInline(v)) {
@@ -194,7 +197,7 @@ export function formClusters(graph: Graph, options: ClusterOptions): Cluster[] {
     }
   }
   [...open.keys()].forEach(settle);
-  return [...roots]
+  return [...roots.keys()]
     .flatMap((root) => {
       const node = root.node;
       if (!node || node.op === "constant") return [];
@@ -238,21 +241,24 @@ function members(
   root: Value,
   heart: Node | undefined,
   chain: readonly Node[],
-  roots: ReadonlySet<Value>,
+  roots: ReadonlyMap<Value, number>,
   position: ReadonlyMap<Node, number>,
 ): { nodes: Node[]; reads: Value[] } {
   const nodes = new Set<Node>();
   const reads = new Set<Value>();
   const inner = new Set<Value>([root, ...chain.map(outputOf), ...(heart ? [outputOf(heart)] : [])]);
-  const visit = (v: Value): void => {
+  const order = (n: Node): number => position.get(n) ?? 0;
+  // What got memory only after its reader was decided stays inlined there: the buffers of that
+  // kernel were counted without it.
+  const visit = (v: Value, reader: number): void => {
     if (isInline(v)) return;
-    if (roots.has(v) && !inner.has(v)) reads.add(v);
+    if ((roots.get(v) ?? Infinity) <= reader && !inner.has(v)) reads.add(v);
     else if (v.node && !nodes.has(v.node)) {
-      nodes.add(v.node);
-      v.node.inputs.forEach(visit);
+      const { node } = v;
+      nodes.add(node);
+      node.inputs.forEach((x) => visit(x, order(node)));
     }
   };
-  visit(root);
-  const order = (n: Node): number => position.get(n) ?? 0;
+  visit(root, -1);
   return { nodes: [...nodes].sort((a, b) => order(a) - order(b)), reads: [...reads] };
 }
