@@ -2,7 +2,7 @@
  * The Pareto front of placements in energy, latency, area and, where it was predicted, noise.
  * Points on its convex hull come from minimum cuts over many weights, each proved; points between
  * them, which no weighted sum can find, from the mixed-integer program with an upper limit, when a
- * solver is given. Nothing dominated is returned, and every point says how it was found.
+ * solver is given, or from all placements where there are few. Nothing dominated is returned, and every point says how it was found.
  */
 import { solvePlacement } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
@@ -16,8 +16,11 @@ import type { Assignment, Placement, Totals, UnitGraph, Weights } from "./unitGr
 export interface FrontPoint {
   readonly assignment: Assignment;
   readonly totals: Totals;
-  /** hull: best for some weights. limited: least energy under a limit on one other total. */
-  readonly found: "hull" | "limited";
+  /**
+   * hull: best for some weights. limited: least energy under a limit on one other total.
+   * listed: every placement was looked at.
+   */
+  readonly found: "hull" | "limited" | "listed";
 }
 
 /** With `solve`, points above the hull are found too; it is needed where arrays are limited. */
@@ -30,6 +33,8 @@ export interface FrontOptions extends PlaceOptions {
 const SAME = 1e-9;
 /** Weight of the other objectives under a limit: breaks ties, moves the optimum by no more. */
 const TIE = 1e-6;
+/** Units with a choice for which every placement is looked at: a thousand of them. */
+const FEW = 10;
 /** Gaps narrower than this part of the whole range are not searched. */
 const NARROW = 1e-3;
 
@@ -67,13 +72,31 @@ export function paretoFront(graph: UnitGraph, options: FrontOptions = {}): Front
   const cuts = options.arrays === undefined ? 4 * points : Math.ceil(points / 2);
   const search = { cuts, minimise: minimiser(options) };
   let front = nonDominated(hullPoints(graph, objectives, search));
-  if (solve === undefined) return front;
+  if (solve === undefined || front.length >= points) return front;
+  if (graph.units.filter((u) => allowed(u).length > 1).length <= FEW) {
+    return nonDominated([...front, ...listed(graph, options.arrays)]);
+  }
   // Most of the missing points lie in the widest gaps: energy against each other total.
   for (const { key } of objectives) {
     if (key === "energyJ" || front.length >= points) continue;
     front = nonDominated([...front, ...limitedPoints(graph, front, key, options)]);
   }
   return front;
+}
+
+/** Every placement that fits. */
+function listed(graph: UnitGraph, arrays: number | undefined): FrontPoint[] {
+  let all: Map<string, Placement>[] = [new Map()];
+  for (const unit of graph.units) {
+    all = allowed(unit).flatMap((side) => all.map((a) => new Map(a).set(unit.id, side)));
+  }
+  const needs = (assignment: Assignment): number => graph.units.reduce(
+    (sum, u) => sum + (assignment.get(u.id) === "analog" ? (u.arrays ?? 0) : 0), 0);
+  return all
+    .filter((assignment) => arrays === undefined || needs(assignment) <= arrays)
+    .map((assignment) => ({
+      assignment, totals: evaluate(graph, assignment), found: "listed",
+    }));
 }
 
 interface Objective {

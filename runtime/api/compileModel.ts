@@ -3,11 +3,9 @@ import { basename } from "node:path";
 import { buildPlan } from "../../compiler/artifact/build.ts";
 import type { Plan } from "../../compiler/artifact/plan.ts";
 import { compile, type Compiled } from "../../compiler/compile.ts";
-import { UserError } from "../../compiler/errors.ts";
 import { emitCrossbars } from "../../compiler/emit/crossbar/emit.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
 import { inspectModel } from "../../compiler/onnx/inspect.ts";
-import { arraysPerChip } from "../../compiler/partition/cost/counts.ts";
 import type { Objective, PlaceOptions } from "../../compiler/partition/place.ts";
 import type { AnalogChoice } from "../../compiler/partition/price.ts";
 import type { Target } from "../../targets/schema.ts";
@@ -17,6 +15,7 @@ import { loadModel } from "../files/modelFiles.ts";
 import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
 import { withFigures, type Figures } from "../files/targetFigures.ts";
 import { renderReport } from "../page/report.ts";
+import { arraysOf, type Capacity } from "../partition/capacity.ts";
 import { highsSolver } from "../partition/highsSolver.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,8 +35,6 @@ export interface CompileRequest {
   /** Where to write the artifact; nothing is written without it. */
   readonly out?: string;
 }
-
-export type Capacity = "chip" | number;
 
 export interface CompileResult {
   readonly compiled: Compiled;
@@ -87,16 +84,7 @@ export async function placeOptions(
   { objective, capacity }: Pick<CompileRequest, "objective" | "capacity">,
   target: Target,
 ): Promise<PlaceOptions> {
-  const arrays = capacity === undefined ? undefined : arraysOf(capacity, target);
+  const arrays = arraysOf(capacity, target);
   if (arrays === undefined && objective !== "throughput") return {};
   return { arrays, solve: await highsSolver() };
-}
-
-function arraysOf(capacity: Capacity, target: Target): number {
-  if (capacity !== "chip") return capacity;
-  if (target.kind === "hybrid") return arraysPerChip(target);
-  throw new UserError(`${target.name} has no arrays to be short of`, {
-    place: "--capacity",
-    remedy: "Leave it out, or name a target with analog arrays.",
-  });
 }

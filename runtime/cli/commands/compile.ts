@@ -9,8 +9,9 @@ import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts
 import type { AnalogChoice } from "../../../compiler/partition/price.ts";
 import { crossing, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import type { Plan } from "../../../compiler/artifact/plan.ts";
-import { compileModel, type Capacity, type CompileResult } from "../../api/compileModel.ts";
+import { compileModel, type CompileResult } from "../../api/compileModel.ts";
 import { parseFigures } from "../../files/targetFigures.ts";
+import type { Capacity } from "../../partition/capacity.ts";
 import { parseBindings } from "../bindings.ts";
 import type { CommandSpec, Options } from "../command.ts";
 import { explainPlacement, partitionTable } from "../partitionTable.ts";

@@ -6,6 +6,7 @@ import { demo } from "./demo.ts";
 import { fetchData } from "./fetchData.ts";
 import { inspect } from "./inspect.ts";
 import { netlist } from "./netlist.ts";
+import { profile } from "./profile.ts";
 import { run } from "./run.ts";
 import { simulate } from "./simulate.ts";
 import { solveArray } from "./solveArray.ts";
@@ -17,6 +18,7 @@ export const commands: readonly CommandSpec[] = [
   compileCommand,
   run,
   simulate,
+  profile,
   verify,
   targets,
   checkGradients,

@@ -47,11 +47,27 @@ describe("Pareto front", () => {
   });
 
   it("has points above the hull when a solver is given, not dominated either", () => {
-    let limited = 0;
-    for (let seed = 1; seed <= 3; seed++) {
-      limited += expectFront(ladder(9, seed), { points: 12, solve });
+    const graph = ladder(16, 3);
+    // So many that not every placement is looked at.
+    expect(graph.units.filter((u) => u.analog !== undefined).length).toBeGreaterThan(10);
+    expect(expectFront(graph, { points: 16, solve })).toBeGreaterThan(3);
+  });
+
+  it("is every placement that no other dominates where there are few", () => {
+    let offHull = 0;
+    for (let seed = 1; seed <= 6; seed++) {
+      const graph = ladder(9, seed);
+      const arrays = seed % 2 === 0 ? undefined : 3;
+      const counted = { ...graph, units: graph.units.map((u) => ({ ...u, arrays: 1 })) };
+      const fitting = enumerate(counted).filter(({ assignment }) =>
+        arrays === undefined ||
+        [...assignment.values()].filter((side) => side === "analog").length <= arrays);
+      const front = paretoFront(counted, { points: 1000, arrays, solve });
+      expect(front.map(({ totals }) => totals))
+        .toEqual(nonDominated(fitting).map(({ totals }) => totals));
+      offHull += front.filter(({ found }) => found === "listed").length;
     }
-    expect(limited).toBeGreaterThan(3);
+    expect(offHull).toBeGreaterThan(6);
   });
 
   it("has 24 points on a graph of 150 units, quickly", () => {

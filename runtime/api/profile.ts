@@ -1,0 +1,228 @@
+/**
+ * `profile` as a function: what every placement of a model on a target costs. The Pareto front over
+ * energy, latency, area and predicted quality, for several targets or for every combination of
+ * swept figures, each point with the command that compiles it.
+ */
+import { availableParallelism } from "node:os";
+import { nonDominated } from "../../compiler/partition/front.ts";
+import type { Totals } from "../../compiler/partition/unitGraph.ts";
+import { compileCommandLine } from "../cli/shell.ts";
+import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
+import { withFigures, type Figures } from "../files/targetFigures.ts";
+import type { Capacity } from "../partition/capacity.ts";
+import { highsSolver } from "../partition/highsSolver.ts";
+import { combinations, type Axis } from "../profile/axes.ts";
+import { defaultCacheFolder, ProfileCache } from "../profile/cache.ts";
+import {
+  profileTarget, type Configuration, type Configured, type Placed, type PlacedPoint, type Profile,
+} from "../profile/configuration.ts";
+import { openProfiledModel, type ModelRequest, type ProfiledModel } from "../profile/model.ts";
+import { runConfigurations, workerFile, type SweepData } from "../profile/pool.ts";
+
+export interface ProfileRequest extends ModelRequest {
+  /** Preset names or paths of target files. */
+  readonly targets: readonly string[];
+  /** Figures of every target that are replaced, by name. */
+  readonly figures?: Figures;
+  readonly capacity?: Capacity;
+  /** Points to look for on each front. */
+  readonly points?: number;
+  /** Figures to vary, in all combinations. */
+  readonly sweep?: readonly Axis[];
+  /** Threads of a sweep; all cores unless given. */
+  readonly jobs?: number;
+  /** Folder of profiles computed before; the user's cache unless given. */
+  readonly cache?: string;
+  /** The bundled worker, for programs that are not bundled themselves. */
+  readonly workerFile?: string;
+  /** Called as a sweep goes on: configurations done and in all. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** A point of the front. */
+export interface ProfilePoint extends PlacedPoint {
+  readonly target: string;
+  /** Figures that were replaced. */
+  readonly figures?: Figures;
+  /** Compiles exactly this placement. */
+  readonly command: string;
+}
+
+/** One target, and how its extremes compare. */
+export interface TargetProfile {
+  readonly target: string;
+  readonly points: number;
+  readonly optimum: Placed;
+  readonly allAnalog: Placed;
+  readonly allDigital: Placed;
+}
+
+/** One configuration of a sweep: its placement of least energy, or why there is none. */
+export interface SweptConfiguration extends Configuration {
+  readonly optimum?: Placed;
+  readonly allAnalog?: Placed;
+  readonly allDigital?: Placed;
+  readonly command?: string;
+  readonly error?: string;
+}
+
+export interface SweepSummary {
+  readonly axes: readonly Axis[];
+  readonly configurations: readonly SweptConfiguration[];
+  readonly computed: number;
+  /** Taken from the cache. */
+  readonly cached: number;
+  /** Targets that cannot be built like that. */
+  readonly failed: number;
+}
+
+export interface ProfileResult {
+  readonly model: string;
+  readonly units: number;
+  readonly mappable: number;
+  readonly quality: { readonly method: "gradients" | "layers"; readonly basis: string };
+  /** Nothing here is dominated by anything else here. */
+  readonly points: readonly ProfilePoint[];
+  readonly targets: readonly TargetProfile[];
+  readonly sweep?: SweepSummary;
+  /** Of reading and calibrating the model, and of pricing and searching. */
+  readonly seconds: { readonly model: number; readonly search: number };
+}
+
+const POINTS = 24;
+
+/** @throws UserError when the model, a target, the data or what is swept is wrong */
+export async function profileModel(request: ProfileRequest): Promise<ProfileResult> {
+  const start = performance.now();
+  const targets = new Map(request.targets.map((name) => [name, loadTarget(name)]));
+  const model = await openProfiledModel(request);
+  const opened = performance.now();
+  const axes = request.sweep ?? [];
+  const found = axes.length === 0
+    ? await profileEach(request, model, targets) : await profileSweep(request, model, targets);
+  const { facts, quality } = model;
+  return {
+    model: model.name,
+    units: facts.units.length,
+    mappable: facts.units.filter((u) => u.shape !== undefined).length,
+    quality: { method: quality.method, basis: quality.basis },
+    ...found,
+    seconds: {
+      model: (opened - start) / 1000, search: (performance.now() - opened) / 1000,
+    },
+  };
+}
+
+type Found = Pick<ProfileResult, "points" | "targets" | "sweep">;
+
+/** The targets as they are, with points above the hull too. */
+async function profileEach(
+  request: ProfileRequest, model: ProfiledModel, targets: ReadonlyMap<string, LoadedTarget>,
+): Promise<Found> {
+  const figures = request.figures ?? {};
+  const options = {
+    points: request.points ?? POINTS, capacity: request.capacity, solve: await highsSolver(),
+  };
+  const results = [...targets].map(([target, loaded]): Profiled => ({
+    target, figures, profile: profileTarget(model, withFigures(loaded, figures), options),
+  }));
+  return {
+    points: front(request, model, results),
+    targets: results.map(({ target, profile }) => summary(target, profile)),
+  };
+}
+
+interface Profiled extends Configuration {
+  readonly profile: Profile;
+}
+
+/** Every combination of the swept figures, what is known taken from the cache. */
+async function profileSweep(
+  request: ProfileRequest, model: ProfiledModel, targets: ReadonlyMap<string, LoadedTarget>,
+): Promise<Found> {
+  const axes = request.sweep ?? [];
+  const figures = combinations(axes).map((swept) => ({ ...request.figures, ...swept }));
+  const configurations = request.targets.flatMap((target) =>
+    figures.map((one): Configuration => ({ target, figures: one })));
+  const options: SweepData["options"] = {
+    points: request.points ?? POINTS, capacity: request.capacity,
+  };
+  const worker = request.workerFile ?? workerFile();
+  const cache = new ProfileCache(request.cache ?? defaultCacheFolder(), model, options,
+    worker === undefined ? [] : [worker]);
+  const results = new Map<string, Configured>();
+  const keyOf = ({ target, figures: f }: Configuration): string => JSON.stringify([target, f]);
+  const loadedOf = (name: string): LoadedTarget => targets.get(name) as LoadedTarget;
+  for (const configuration of configurations) {
+    const kept = await cache.get(configuration, loadedOf(configuration.target));
+    if (kept) results.set(keyOf(configuration), kept);
+  }
+  const cached = results.size;
+  const missing = configurations.filter((c) => !results.has(keyOf(c)));
+  request.onProgress?.(cached, configurations.length);
+  const jobs = { jobs: request.jobs ?? availableParallelism(), workerFile: worker };
+  await runConfigurations({ model, targets, options }, missing, jobs, async (result) => {
+    await cache.set(result, loadedOf(result.target));
+    results.set(keyOf(result), result);
+    request.onProgress?.(results.size, configurations.length);
+  });
+  const ordered = configurations.map((c) => results.get(keyOf(c)) as Configured);
+  const profiled = ordered.filter((r): r is Profiled => "profile" in r);
+  return {
+    points: front(request, model, profiled),
+    targets: [],
+    sweep: {
+      axes,
+      configurations: ordered.map((one) => swept(request, model, one)),
+      computed: missing.length,
+      cached,
+      failed: ordered.length - profiled.length,
+    },
+  };
+}
+
+const summary = (
+  target: string, { points, optimum, allAnalog, allDigital }: Profile,
+): TargetProfile => ({ target, points: points.length, optimum, allAnalog, allDigital });
+
+function swept(
+  request: ProfileRequest, model: ProfiledModel, one: Configured,
+): SweptConfiguration {
+  if ("error" in one) return one;
+  const { target, figures, profile: { optimum, allAnalog, allDigital } } = one;
+  const command = commandOf(request, model, one, optimum);
+  return { target, figures, optimum, allAnalog, allDigital, command };
+}
+
+/** The front over all fronts. */
+function front(
+  request: ProfileRequest, model: ProfiledModel, results: readonly Profiled[],
+): ProfilePoint[] {
+  const all = results.flatMap((result) => result.profile.points.map((point) =>
+    ({ result, point, totals: totalsOf(point) })));
+  return nonDominated(all).map(({ result, point }) => ({
+    target: result.target,
+    ...(Object.keys(result.figures).length === 0 ? {} : { figures: result.figures }),
+    ...point,
+    command: commandOf(request, model, result, point),
+  }));
+}
+
+/** Quality is judged as it is printed: the lower the decibels, the more noise. */
+const totalsOf = ({ energyJ, latencyS, areaM2, predictedSnrDb }: Placed): Totals => ({
+  energyJ, latencyS, areaM2,
+  noise: predictedSnrDb === null ? 0 : 10 ** (-predictedSnrDb / 10),
+});
+
+/** The command line that compiles exactly a placement. */
+function commandOf(
+  { model: path, capacity, bind }: ProfileRequest,
+  { facts }: ProfiledModel,
+  { target, figures }: Configuration,
+  { analogNodes }: Placed,
+): string {
+  const all = facts.units.filter((u) => u.shape !== undefined).length;
+  const analog = analogNodes.length === 0 ? "none"
+    : analogNodes.length === all ? "all" : analogNodes;
+  return compileCommandLine({ model: path, target, figures, analog, capacity, bind });
+}

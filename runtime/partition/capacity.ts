@@ -1,0 +1,19 @@
+/** How many arrays a placement may use: those of one chip, a number, or as many as it takes. */
+import { UserError } from "../../compiler/errors.ts";
+import { arraysPerChip } from "../../compiler/partition/cost/counts.ts";
+import type { Target } from "../../targets/schema.ts";
+
+export type Capacity = "chip" | number;
+
+/**
+ * Arrays that a capacity means on a target; undefined is no limit.
+ * @throws UserError when a chip's arrays are asked for and the target has none
+ */
+export function arraysOf(capacity: Capacity | undefined, target: Target): number | undefined {
+  if (capacity !== "chip") return capacity;
+  if (target.kind === "hybrid") return arraysPerChip(target);
+  throw new UserError(`${target.name} has no arrays to be short of`, {
+    place: "--capacity",
+    remedy: "Leave it out, or name a target with analog arrays.",
+  });
+}

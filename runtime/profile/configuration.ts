@@ -1,0 +1,118 @@
+/**
+ * One configuration of one target, profiled: priced, cut, and its front. Pure of files and clocks,
+ * so it runs in a worker as it does in the main thread, and its result can be kept.
+ */
+import { UserError } from "../../compiler/errors.ts";
+import { fixedArea } from "../../compiler/partition/cost/digital.ts";
+import { paretoFront, type FrontPoint } from "../../compiler/partition/front.ts";
+import type { MilpSolver } from "../../compiler/partition/milp.ts";
+import { place } from "../../compiler/partition/place.ts";
+import { priceFacts, type AnalogChoice } from "../../compiler/partition/price.ts";
+import { snrDb, unitNoises } from "../../compiler/partition/quality/predict.ts";
+import {
+  evaluate, type Assignment, type Totals, type UnitGraph,
+} from "../../compiler/partition/unitGraph.ts";
+import type { LoadedTarget } from "../files/targetFiles.ts";
+import { withFigures, type Figures } from "../files/targetFigures.ts";
+import { arraysOf, type Capacity } from "../partition/capacity.ts";
+import type { ProfiledModel } from "./model.ts";
+
+/** A placement and what it costs. */
+export interface Placed {
+  readonly energyJ: number;
+  readonly latencyS: number;
+  /** With the digital side, which is there whatever runs where. */
+  readonly areaM2: number;
+  /** Of the model's output, over all analog and digital errors; null where there is none. */
+  readonly predictedSnrDb: number | null;
+  /** Names that `compile --analog-nodes` understands. */
+  readonly analogNodes: readonly string[];
+  readonly arrays: number;
+}
+
+export interface PlacedPoint extends Placed {
+  readonly found: FrontPoint["found"];
+}
+
+export interface Profile {
+  readonly target: string;
+  readonly points: readonly PlacedPoint[];
+  /** Least energy; and everything that can be analog, and nothing. */
+  readonly optimum: Placed;
+  readonly allAnalog: Placed;
+  readonly allDigital: Placed;
+}
+
+export interface ProfileOptions {
+  /** Points to look for on the front. */
+  readonly points: number;
+  /** Arrays that there are; as many chips as it takes unless given. */
+  readonly capacity?: Capacity | undefined;
+  /** Finds points above the hull; needed with a capacity. */
+  readonly solve?: MilpSolver | undefined;
+}
+
+/** @throws UserError when the target cannot hold the model's weights, or lacks a figure */
+export function profileTarget(
+  model: ProfiledModel, loaded: LoadedTarget, { points, capacity, solve }: ProfileOptions,
+): Profile {
+  const { target, device } = loaded;
+  const noise = unitNoises(model.quality.units, target, device);
+  const price = (analog: AnalogChoice): UnitGraph =>
+    priceFacts(model.facts, target, { analog, noise });
+  const graph = price("auto");
+  const shown = (assignment: Assignment, totals: Totals): Placed => {
+    const analog = graph.units.filter((u) => assignment.get(u.id) === "analog");
+    const chosen = new Set(analog.map((u) => u.id));
+    return {
+      energyJ: totals.energyJ,
+      latencyS: totals.latencyS,
+      areaM2: totals.areaM2 + fixedArea(target),
+      predictedSnrDb: snrDb(totals.noise ?? 0),
+      analogNodes: model.facts.units.filter((u) => chosen.has(u.id)).map((u) => u.label),
+      arrays: analog.reduce((sum, u) => sum + (u.arrays ?? 0), 0),
+    };
+  };
+  const pinned = (analog: "all" | "none"): Placed => {
+    const { units } = price(analog);
+    const assignment = new Map(units.map((u) => [u.id, u.pinned ?? "digital"]));
+    return shown(assignment, evaluate(graph, assignment));
+  };
+  // A digital target has nothing to be short of.
+  const arrays = target.kind === "hybrid" ? arraysOf(capacity, target) : undefined;
+  const optimum = place(graph, "energy", { arrays, solve });
+  return {
+    target: target.name,
+    points: paretoFront(graph, { points, arrays, solve }).map(({ assignment, totals, found }) =>
+      ({ ...shown(assignment, totals), found })),
+    optimum: shown(optimum.assignment, optimum.totals),
+    allAnalog: pinned("all"),
+    allDigital: pinned("none"),
+  };
+}
+
+/** A target with some figures replaced. */
+export interface Configuration {
+  /** As the person named it. */
+  readonly target: string;
+  readonly figures: Figures;
+}
+
+/** A configuration's profile, or why there is none. */
+export type Configured =
+  | (Configuration & { readonly profile: Profile })
+  | (Configuration & { readonly error: string });
+
+/** Profiles one configuration; what is wrong with it alone is part of the result. */
+export function profileConfiguration(
+  model: ProfiledModel, loaded: LoadedTarget, configuration: Configuration,
+  options: ProfileOptions,
+): Configured {
+  try {
+    const changed = withFigures(loaded, configuration.figures);
+    return { ...configuration, profile: profileTarget(model, changed, options) };
+  } catch (error) {
+    if (error instanceof UserError) return { ...configuration, error: error.message };
+    throw error;
+  }
+}
