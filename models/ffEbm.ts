@@ -48,7 +48,7 @@ export const targetName = "target";
 export const logitsName = "logits";
 
 /** C [N] from logits and target [N, classes]. */
-const costRules: Record<CostKind, (b: Builder, logits: Value, target: Value) => Value> = {
+export const costRules: Record<CostKind, (b: Builder, logits: Value, target: Value) => Value> = {
   // -sum_k y_k log softmax(z)_k. Shifting by a whole number near the maximum changes nothing, and
   // its derivative is zero: no term for it appears in gradients.
   "cross-entropy"(b, logits, target) {

@@ -5,7 +5,9 @@
 import { InternalError } from "../errors.ts";
 import { bindDim, type Dim } from "../graph/dim.ts";
 import type { Builder } from "../graph/builder.ts";
-import type { Graph, Node, PrimAttrs, PrimName, Value } from "../graph/graph.ts";
+import {
+  isOp, type Graph, type Node, type PrimAttrs, type PrimName, type Value,
+} from "../graph/graph.ts";
 import { ancestors } from "../passes/gradient.ts";
 import { prune } from "../passes/rewrite.ts";
 
@@ -25,11 +27,22 @@ export function inlineGraph(
   for (const input of graph.inputs) copies.set(input, valueOf(inputs, input.name));
   const copyOf = (v: Value): Value => copies.get(v) as Value;
   for (const node of ancestors(outputs.map(({ value }) => value))) {
-    const copy = b.from([...b.origin, ...node.origin], () =>
-      b.add(node.op, node.inputs.map(copyOf), renamed(node, sizes)));
-    copies.set(node.outputs[0] as Value, copy);
+    const output = node.outputs[0] as Value;
+    copies.set(output, b.from([...b.origin, ...node.origin], () => copied(b, node, copyOf, sizes)));
   }
   return new Map(outputs.map(({ name, value }) => [name, copyOf(value)]));
+}
+
+function copied(
+  b: Builder, node: Node, copyOf: (v: Value) => Value, sizes: Renaming,
+): Value {
+  const { name } = node.outputs[0] as Value;
+  // Scalar constants are shared whatever they are called.
+  if (isOp(node, "constant")) {
+    const { tensor } = node.attrs;
+    return tensor.shape.length === 0 ? b.constant(tensor) : b.constant(tensor, name);
+  }
+  return b.add(node.op, node.inputs.map(copyOf), renamed(node, sizes), name);
 }
 
 const isDim = (v: unknown): v is Dim => typeof v === "object" && v !== null && "terms" in v;
