@@ -10,7 +10,7 @@ import { formUnits } from "../../../compiler/partition/units.ts";
 import type { BlockDescription } from "../../../runtime/chip/idealBlock.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import type { ChipSetting } from "../../../runtime/chip/programBlock.ts";
-import { loadDevice, loadTarget, targetFromJson } from "../../../runtime/files/targetFiles.ts";
+import { loadTarget, targetFromJson } from "../../../runtime/files/targetFiles.ts";
 import type { Device as CellDevice } from "../../../targets/device.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
 import { Random } from "../../support/randomGraph.ts";
@@ -42,8 +42,6 @@ export function testTarget(
   if (target.kind !== "hybrid" || !device) throw new Error(`${name} is digital`);
   return { target, cells: device };
 }
-
-export const idealCells = (): CellDevice => loadDevice("ideal");
 
 /** A random contraction with an epilogue; the batch is a symbol. */
 export interface Case {
