@@ -1,8 +1,9 @@
 /**
  * The Pareto front of placements in energy, latency, area and, where it was predicted, noise.
  * Points on its convex hull come from minimum cuts over many weights, each proved; points between
- * them, which no weighted sum can find, from the mixed-integer program with an upper limit, when a
- * solver is given, or from all placements where there are few. Nothing dominated is returned, and every point says how it was found.
+ * them, which no weighted sum can find, when a solver is given: from all placements where there are
+ * few, else from the mixed-integer program with an upper limit. Nothing dominated is returned, and
+ * every point says how it was found.
  */
 import { solvePlacement } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";

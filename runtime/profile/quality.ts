@@ -88,14 +88,16 @@ const layersBasis = (why: string): string =>
   `(${why})`;
 
 const assumed = ({ units }: Placeable): Map<string, UnitQuality> =>
-  new Map(units.flatMap(({ id, analog }) => (analog ? [[id, assumedQuality(analog)] as const] : [])));
+  new Map(units.flatMap(({ id, analog }) =>
+    (analog ? [[id, assumedQuality(analog)] as const] : [])));
 
 /** Why samples cannot be made up for a graph's inputs. */
 function inputObstacle({ graph, units }: Placeable): string | undefined {
   if (!units.some((u) => u.analog)) return "no unit has weights that an array could hold";
   const strange = graph.inputs.find((v) => !isFloat(v.type.dtype));
   if (strange) return `the input ${strange.name} is ${strange.type.dtype}, not floating point`;
-  const sized = graph.inputs.find((v) => v.type.shape.slice(1).some((d) => symbolsOf(d).length > 0));
+  const sized = graph.inputs.find((v) =>
+    v.type.shape.slice(1).some((d) => symbolsOf(d).length > 0));
   if (sized) return `sizes of the input ${sized.name} are unknown; --bind gives them`;
   if (!graph.outputs.some(({ value }) => isFloat(value.type.dtype))) {
     return "no output is of floating point";
