@@ -5,6 +5,7 @@ export { InternalError, UserError } from "../compiler/errors.ts";
 export { inspectModel, type Inspection } from "../compiler/onnx/inspect.ts";
 export { compileModel, type CompileRequest, type CompileResult } from "./api/compileModel.ts";
 export { netlistOf, type NetlistRequest, type NetlistResult } from "./api/netlist.ts";
+export { profileModel, type ProfileRequest, type ProfileResult } from "./api/profile.ts";
 export { runModel, type RunRequest, type RunResult } from "./api/run.ts";
 export { simulate, type SimulateRequest, type SimulateResult } from "./api/simulate.ts";
 export { solveArrayFile } from "./chip/wires/solveArrayFile.ts";
