@@ -5,13 +5,15 @@
  * - `k(buffer..., symbol..., scratch, begin, end)`: byte addresses of the arguments, the values of
  *   `kernel.symbols`, the address of scratch memory, and the range of work items to compute, which
  *   is cut to what exists. Calls with disjoint ranges and scratch may run at the same time.
- * - `k.plan(symbol...)`: the number of work items, and the bytes of scratch memory one call needs.
+ * - `k.plan(symbol...)`: the number of work items, the bytes of scratch memory one call needs, and
+ *   roughly how many scalar operations all items take (an f64), to judge what threads are worth.
  *
  * The memory contract (where buffers may lie) is stated in `lower.ts`. Modules import private
  * memory; `shareMemory` of `assembler.ts` makes the variant for threads.
  */
 import type { Dim } from "../../graph/dim.ts";
-import type { Kernel, KernelBody } from "../../kernels/kernel.ts";
+import { collect } from "../../kernels/expr.ts";
+import { axesOf, rootsOf, type Kernel, type KernelBody } from "../../kernels/kernel.ts";
 import { ModuleWriter } from "./assembler.ts";
 import type { EmitOptions, Emission } from "./body.ts";
 import { Code, type Value } from "./code.ts";
@@ -78,11 +80,11 @@ function writePlan(
 ): void {
   const name = planName(kernel.name);
   const parameters = integers(kernel.symbols.length);
-  const ref = module.declare(name, { parameters, results: ["i32", "i32"] },
+  const ref = module.declare(name, { parameters, results: ["i32", "i32", "f64"] },
     { exported: name, parameterNames: kernel.symbols });
   const code = new Code(parameters);
   const scope = scopeOf(code, library, kernel, [], code.parameters);
-  code.return(emission.work(scope), emission.scratch(scope));
+  code.return(emission.work(scope), emission.scratch(scope), operations(code, kernel));
   module.define(ref, writeCode(code));
 }
 
@@ -113,20 +115,36 @@ function scopeOf(
   const values = new Map(kernel.symbols.map((name, i) => [name, symbols[i] as Value]));
   return {
     code, library, pointers, buffers: kernel.arguments,
-    size: (dim) => sizeValue(code, dim, values),
+    size: (dim) => polynomial(dim, {
+      constant: (value) => code.i32(value),
+      symbol: (name) => values.get(name) as Value,
+      mul: (a, b) => code.mul(a, b),
+      add: (a, b) => code.add(a, b),
+    }),
   };
 }
 
-/** A size as a polynomial of the symbol parameters. */
-function sizeValue(c: Code, dim: Dim, symbols: ReadonlyMap<string, Value>): Value {
-  if (typeof dim === "number") return c.i32(dim);
-  let total = c.i32(0);
-  for (const [key, coefficient] of dim.terms) {
-    let term = c.i32(coefficient);
-    for (const name of key === "" ? [] : key.split("*")) {
-      term = c.mul(term, symbols.get(name) as Value);
-    }
-    total = c.add(total, term);
-  }
-  return total;
+/** How a size is computed: constants, and products and sums of what symbols stand for. */
+interface Arithmetic {
+  constant(value: number): Value;
+  symbol(name: string): Value;
+  mul(a: Value, b: Value): Value;
+  add(a: Value, b: Value): Value;
+}
+
+function polynomial(dim: Dim, { constant, symbol, mul, add }: Arithmetic): Value {
+  if (typeof dim === "number") return constant(dim);
+  return [...dim.terms].map(([key, coefficient]) => (key === "" ? [] : key.split("*"))
+    .reduce((term, name) => mul(term, symbol(name)), constant(coefficient))).reduce(add);
+}
+
+/** Points of the innermost loop times nodes computed there; in f64, as it may exceed 2^32. */
+function operations(c: Code, { body, symbols }: Kernel): Value {
+  const points = axesOf(body).map(({ extent }) => polynomial(extent, {
+    constant: (value) => c.f64(value),
+    symbol: (name) => c.op("f64.convert_i32_s", c.parameters[symbols.indexOf(name)] as Value),
+    mul: (a, b) => c.op("f64.mul", a, b),
+    add: (a, b) => c.op("f64.add", a, b),
+  }));
+  return points.reduce((a, b) => c.op("f64.mul", a, b), c.f64(collect(rootsOf(body)).length));
 }

@@ -2,6 +2,7 @@
  * The `wasm` device: one growing memory, kernels emitted as WebAssembly SIMD (or taken from an
  * artifact), always available. Relaxed SIMD is used where the engine accepts it.
  */
+import { shareMemory } from "../../../compiler/emit/wasm/assembler.ts";
 import { emitWasmModule, planName } from "../../../compiler/emit/wasm/emit.ts";
 import { BUFFER_BASE, END_SLACK } from "../../../compiler/emit/wasm/lower.ts";
 import { relaxedSimdProbe } from "../../../compiler/emit/wasm/probe.ts";
@@ -11,6 +12,7 @@ import type {
   Command, CompiledKernel, Device, DeviceBuffer, DeviceInfo, PreparedKernel,
 } from "../device.ts";
 import { Arena } from "./arena.ts";
+import { canShareMemory, Crew } from "./crew.ts";
 
 export interface WasmDeviceOptions {
   /** Number of threads that share out a kernel's work; 1 when absent. */
@@ -36,29 +38,53 @@ class WasmBuffer implements DeviceBuffer {
 }
 
 type Run = (...args: number[]) => void;
-type Plan = (...sizes: number[]) => [work: number, scratchBytes: number];
+type Plan = (...sizes: number[]) => [work: number, scratchBytes: number, operations: number];
 
 interface Prepared extends PreparedKernel {
+  /** What the crew knows it by. */
+  readonly number: number;
   readonly run: Run;
   readonly plan: Plan;
 }
 
-/** @throws UserError where the engine has no WebAssembly SIMD */
-export async function openWasmDevice(_options: WasmDeviceOptions = {}): Promise<Device> {
-  return new WasmDevice();
+/** Below about this many scalar operations, waking other threads takes longer than the work. */
+const WORTH_SHARING = 500_000;
+
+/** @throws UserError when threads are asked for where memory can not be shared */
+export async function openWasmDevice({ threads = 1 }: WasmDeviceOptions = {}): Promise<Device> {
+  if (!Number.isInteger(threads) || threads < 1) {
+    throw new UserError(`${threads} is no number of threads`, {
+      place: "threads", remedy: "Give a whole number from 1 on",
+    });
+  }
+  if (threads > 1 && !canShareMemory()) {
+    throw new UserError("threads can not share memory here", {
+      place: "threads",
+      remedy: "Use 1 thread, or serve the page with the headers Cross-Origin-Opener-Policy: " +
+        "same-origin and Cross-Origin-Embedder-Policy: require-corp",
+    });
+  }
+  const memory = new WebAssembly.Memory({
+    initial: FIRST_PAGES, maximum: LARGEST_PAGES, shared: threads > 1,
+  });
+  return new WasmDevice(memory, threads > 1 ? await Crew.hire(threads, memory) : undefined);
 }
 
 class WasmDevice implements Device {
   readonly info: DeviceInfo;
-  readonly #memory = new WebAssembly.Memory({ initial: FIRST_PAGES, maximum: LARGEST_PAGES });
+  readonly #memory: WebAssembly.Memory;
+  readonly #crew: Crew | undefined;
   readonly #arena = new Arena(BUFFER_BASE, (end) => this.#grow(end));
   readonly #relaxedSimd = WebAssembly.validate(asSource(relaxedSimdProbe()));
   #scratch = { address: 0, bytes: 0 };
 
-  constructor() {
+  constructor(memory: WebAssembly.Memory, crew: Crew | undefined) {
+    this.#memory = memory;
+    this.#crew = crew;
     const fused = this.#relaxedSimd ? ", fused multiply-add" : "";
+    const threads = crew ? `${crew.threads} threads` : "1 thread";
     this.info = {
-      kind: "wasm", isSoftware: false, description: `wasm (SIMD${fused}, 1 thread)`,
+      kind: "wasm", isSoftware: false, description: `wasm (SIMD${fused}, ${threads})`,
     };
   }
 
@@ -116,25 +142,27 @@ class WasmDevice implements Device {
     kernels: readonly CompiledKernel[], wasm?: Uint8Array,
   ): Promise<PreparedKernel[]> {
     const list = kernels.map(({ kernel }) => kernel);
-    const exports = wasm ? await this.#instantiate(await compileArtifact(wasm, list))
-      : await this.#instantiate(await WebAssembly.compile(
-        asSource(emitWasmModule(list, { relaxedSimd: this.#relaxedSimd }))));
-    return list.map((kernel): Prepared => ({
-      kernel, run: exports[kernel.name] as Run, plan: exports[planName(kernel.name)] as Plan,
-    }));
-  }
-
-  async #instantiate(module: WebAssembly.Module): Promise<WebAssembly.Exports> {
+    const bytes = wasm ?? emitWasmModule(list, { relaxedSimd: this.#relaxedSimd });
+    const module = await compileFor(list, bytes, wasm !== undefined, this.#crew !== undefined);
     const { exports } = await WebAssembly.instantiate(module, { env: { memory: this.#memory } });
-    return exports;
+    const first = await this.#crew?.learn(module, list.map(({ name }) => name)) ?? 0;
+    return list.map((kernel, i): Prepared => ({
+      kernel, number: first + i, run: exports[kernel.name] as Run,
+      plan: exports[planName(kernel.name)] as Plan,
+    }));
   }
 
   run(commands: readonly Command[]): Promise<void> {
     for (const { kernel, buffers, sizes } of commands) {
-      const { run, plan } = kernel as Prepared;
-      const [work, scratchBytes] = plan(...sizes);
-      this.#reserveScratch(scratchBytes);
-      run(...buffers.map(addressOf), ...sizes, this.#scratch.address, 0, work);
+      const prepared = kernel as Prepared;
+      const [work, scratchBytes, operations] = prepared.plan(...sizes);
+      const args = [...buffers.map(addressOf), ...sizes];
+      const crew = operations >= WORTH_SHARING && work > 1 ? this.#crew : undefined;
+      const pitch = Math.ceil(scratchBytes / 64) * 64;
+      this.#reserveScratch(pitch * (crew?.threads ?? 1));
+      const scratch = this.#scratch.address;
+      if (crew) crew.run(prepared, args, scratch, pitch, work);
+      else prepared.run(...args, scratch, 0, work);
     }
     return Promise.resolve();
   }
@@ -147,6 +175,7 @@ class WasmDevice implements Device {
 
   destroy(): void {
     // Memory goes with the last reference to the device.
+    this.#crew?.dismiss();
   }
 }
 
@@ -155,15 +184,17 @@ function addressOf(buffer: DeviceBuffer): number {
   throw new InternalError("a buffer that was freed or belongs to another device");
 }
 
-/** @throws UserError when the bytes are no module for these kernels */
-async function compileArtifact(
-  wasm: Uint8Array, kernels: readonly Kernel[],
+/** @throws UserError when an artifact's bytes are no module for these kernels */
+async function compileFor(
+  kernels: readonly Kernel[], bytes: Uint8Array, isFromArtifact: boolean, isShared: boolean,
 ): Promise<WebAssembly.Module> {
+  if (!isFromArtifact) return WebAssembly.compile(asSource(isShared ? shareMemory(bytes) : bytes));
   const place = "kernels.wasm";
   const remedy = "Compile the model again; the file was changed or cut off";
   let module: WebAssembly.Module;
   try {
-    module = await WebAssembly.compile(asSource(wasm));
+    // Compiled as it is first, so that whatever is wrong is said of the file itself.
+    module = await WebAssembly.compile(asSource(bytes));
   } catch (error) {
     throw new UserError(`no valid WebAssembly module: ${String(error)}`, { place, remedy });
   }
@@ -179,5 +210,5 @@ async function compileArtifact(
     const names = foreign.map(({ module: from, name }) => `${from}.${name}`).join(", ");
     throw new UserError(`the module asks for ${names}`, { place, remedy });
   }
-  return module;
+  return isShared ? WebAssembly.compile(asSource(shareMemory(bytes))) : module;
 }

@@ -1,11 +1,16 @@
 (module $crosstie
-  (type (;0;) (func (result i32 i32)))
+  (type (;0;) (func (result i32 i32 f64)))
   (type (;1;) (func (param i32 i32 i32 i32 i32)))
   (import "env" "memory" (memory (;0;) 1 65536))
-  (func $row_mean.plan (type 0) (result i32 i32)
+  (func $row_mean.plan (type 0) (result i32 i32 f64)
     (return
       (i32.const 3)
-      (i32.const 0)))
+      (i32.const 0)
+      (f64.mul
+        (f64.mul
+          (f64.const 0x1.2p+3 (;=9;))
+          (f64.const 0x1.8p+1 (;=3;)))
+        (f64.const 0x1p+3 (;=8;)))))
   (func $row_mean (type 1) (param $v0 i32) (param $v1 i32) (param $scratch i32) (param $begin i32) (param $end i32)
     (local i32 v128 v128 v128 v128 v128 v128 i32 v128 i32 v128)
     (local.set 12

@@ -1,3 +1,6 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { buildSync } from "esbuild";
 import { afterEach, describe, expect, it } from "vitest";
 import { emitWasmModule } from "../../../../compiler/emit/wasm/emit.ts";
 import { symbol } from "../../../../compiler/graph/dim.ts";
@@ -21,6 +24,27 @@ function adding(name: string, summand: number): Kernel {
     },
   };
 }
+
+/** z = x y of 300 x 300 matrices. */
+const product = ((): Kernel => {
+  const pool = new ExprPool();
+  const n = 300;
+  const [i, j, k] = [pool.axis(0, n), pool.axis(1, n), pool.axis(2, n)];
+  const at = (row: typeof i, column: typeof i): typeof i =>
+    pool.add(pool.mul(row, pool.const(n)), column);
+  const axis = (name: string) => [{ name, extent: n }];
+  const argument = (name: string, access: "read" | "write") =>
+    ({ name, storage: "f32" as const, access, size: n * n });
+  return {
+    name: "product", origin: [], symbols: [],
+    arguments: [argument("x", "read"), argument("y", "read"), argument("z", "write")],
+    body: {
+      kind: "contract", batch: [], m: axis("i"), n: axis("j"), k: axis("k"),
+      a: pool.load(0, at(i, k), "f32"), b: pool.load(1, at(k, j), "f32"),
+      store: { buffer: 2, index: at(i, j), value: pool.acc("f32") },
+    },
+  };
+})();
 
 const opened: Device[] = [];
 afterEach(() => {
@@ -93,6 +117,66 @@ describe("wasm device", () => {
     device.free(buffer);
     expect(() => device.write(buffer, Float32Array.of(1))).toThrow("internal: a buffer that was");
     expect(() => device.free({ length: 1 })).toThrow("internal: a buffer that was");
+  });
+
+  describe("with threads", () => {
+    it("gives the same bits, work shared out", async () => {
+      const [one, three] = [await open(1), await open(3)];
+      expect(three.info.description).toMatch(/, 3 threads\)$/);
+      const results: number[][] = [];
+      for (const device of [one, three]) {
+        const prepared = await device.prepare([{ kernel: adding("add", 1) }, { kernel: product }]);
+        const [add, multiply] = prepared as [PreparedKernel, PreparedKernel];
+        const [x, y, z] = [device.allocate(90_000), device.allocate(90_000),
+          device.allocate(90_000)];
+        device.write(x, Float32Array.from({ length: 90_000 }, (_, i) => Math.sin(i)));
+        // Several turns, so that orders follow on each other and depend on each other.
+        for (let turn = 0; turn < 5; turn++) {
+          await device.run([
+            { kernel: add, buffers: [x, y], sizes: [90_000] },
+            { kernel: multiply, buffers: [x, y, z], sizes: [] },
+            { kernel: add, buffers: [z, x], sizes: [turn] },
+          ]);
+        }
+        results.push(floats(await device.read(z, 90_000)));
+      }
+      expect(results[1]).toEqual(results[0]);
+      expect(results[0]?.some((x) => x !== 0)).toBe(true);
+    });
+
+    it("learns kernels that come later, and grows memory under the workers", async () => {
+      const device = await open(2);
+      const sums: number[] = [];
+      for (const summand of [1, 2, 3]) {
+        const [add] = await device.prepare([{ kernel: adding(`add${summand}`, summand) }]);
+        const n = 1_000_000 * summand;
+        const buffer = device.allocate(n);
+        device.write(buffer, new Float32Array(n));
+        const kernel = add as PreparedKernel;
+        await device.run([{ kernel, buffers: [buffer, buffer], sizes: [n] }]);
+        sums.push(floats(await device.read(buffer, n)).reduce((a, b) => a + b, 0));
+      }
+      expect(sums).toEqual([1e6, 4e6, 9e6]);
+    });
+
+    it("lets the process end", () => {
+      // Nothing of the device is destroyed here: workers must not keep a process alive.
+      const script = fileURLToPath(new URL("./openAndLeave.ts", import.meta.url));
+      const program = buildSync({
+        entryPoints: [script], bundle: true, write: false, platform: "node", format: "esm",
+      }).outputFiles[0]?.text ?? "";
+      const run = spawnSync(process.execPath, ["--input-type=module"], {
+        input: program, encoding: "utf8", timeout: 20_000,
+      });
+      expect(run.stderr).toBe("");
+      expect(run.stdout).toBe("wasm, 3 threads: 2\n");
+      expect(run.status).toBe(0);
+    });
+
+    it("refuses a number of threads that is none", async () => {
+      await expect(open(0)).rejects.toThrow("threads: 0 is no number of threads. Give a whole");
+      await expect(open(1.5)).rejects.toThrow("threads: 1.5 is no number of threads");
+    });
   });
 
   describe("with the module of an artifact", () => {
