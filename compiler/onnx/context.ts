@@ -4,7 +4,9 @@
  */
 import { UserError } from "../errors.ts";
 import type { Builder } from "../graph/builder.ts";
-import { isStatic, symbolsOf, type Dim } from "../graph/dim.ts";
+import {
+  dimsEqual, divDimsExact, isStatic, symbolsOf, type Dim,
+} from "../graph/dim.ts";
 import type { DType } from "../graph/dtype.ts";
 import { rankOf, shapeOf, type Value } from "../graph/graph.ts";
 import { elementAt, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -178,7 +180,7 @@ export class RuleContext {
 
   /** An axis counted from 0, of something with `rank` axes. */
   axis(axis: number, rank: number): number {
-    this.check(Number.isInteger(axis) && axis >= -rank && axis < Math.max(rank, 1),
+    this.check(Number.isInteger(axis) && axis >= -rank && axis < rank,
       `Axis ${axis} does not exist: the operand has ${rank} axes`);
     return axis < 0 ? axis + rank : axis;
   }
@@ -199,6 +201,22 @@ export class RuleContext {
     if (isStatic(shape)) return [...shape];
     const symbols = [...new Set(shape.flatMap(symbolsOf))].sort();
     throw new NeedsConcrete(symbols, why, this.place);
+  }
+
+  /** d / by, which must be exact. @throws NeedsConcrete while that depends on a symbol */
+  divided(d: Dim, by: Dim, sentence: string): Dim {
+    return divDimsExact(d, by) ?? this.#undecided([d, by], sentence);
+  }
+
+  /** Checks that two sizes agree. @throws NeedsConcrete while that depends on a symbol */
+  expectDim(actual: Dim, expected: Dim, sentence: string): void {
+    if (!dimsEqual(actual, expected)) this.#undecided([actual, expected], sentence);
+  }
+
+  #undecided(dims: readonly Dim[], sentence: string): never {
+    const symbols = [...new Set(dims.flatMap(symbolsOf))].sort();
+    if (symbols.length === 0) return this.fail(sentence);
+    throw new NeedsConcrete(symbols, this.node.operator, this.place);
   }
 
   /** Elements that follow from the graph alone, without asking for inputs. */
@@ -239,14 +257,17 @@ export class RuleContext {
     return this.concreteShape(this.elements(v));
   }
 
-  /** The one element of a scalar or one-element operand. */
+  /** The one element of a scalar or one-element operand, which may be a symbolic size. */
+  element(v: Value): Dim {
+    const elements = this.elements(v);
+    const [first] = elements;
+    if (first !== undefined && elements.length === 1) return first;
+    return this.fail(`"${v.name}" has ${elements.length} elements where one is expected`);
+  }
+
+  /** As `element`, but a number. */
   scalar(v: Value): number {
-    const [first, ...rest] = this.numbers(v);
-    if (first === undefined || rest.length > 0) {
-      return this.fail(`"${v.name}" has ${rest.length + (first === undefined ? 0 : 1)} elements ` +
-        "where one is expected");
-    }
-    return first;
+    return this.concrete(this.element(v));
   }
 
   /** Elements as a tensor, whatever their number and type; evaluated where inputs are given. */

@@ -8,7 +8,7 @@
  */
 import { UserError } from "../errors.ts";
 import { Builder } from "../graph/builder.ts";
-import { isStatic, productOf, symbolsOf, type Dim } from "../graph/dim.ts";
+import { productOf, symbolsOf, type Dim } from "../graph/dim.ts";
 import { dtypeFacts, integerRange } from "../graph/dtype.ts";
 import { constantOf, isOp, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { KnownValues } from "../graph/known.ts";
@@ -449,7 +449,7 @@ export class Importer {
         place, remedy: `keep values below ${mostElements} elements`,
       });
     }
-    if (isStatic(shape) && shape.some((d) => d < 0)) {
+    if (shape.some((d) => typeof d === "number" && d < 0)) {
       throw new UserError(`The value "${value.name}" has the shape [${shape}]`, {
         place, remedy: "check the sizes that the node computes with",
       });

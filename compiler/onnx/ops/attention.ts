@@ -1,5 +1,5 @@
 /** Attention over sequences: scaled dot products, rotary positions, linear recurrences. */
-import { addDims, divDimsExact, mulDims, subDims, type Dim } from "../../graph/dim.ts";
+import { addDims, mulDims, subDims, type Dim } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { Builder } from "../../graph/builder.ts";
 import type { RuleContext } from "../context.ts";
@@ -13,8 +13,8 @@ import type { Family, Rule } from "../operator.ts";
 /** [B, S, H*D] to [B, H, S, D]. */
 function splitHeads(c: RuleContext, v: Value, heads: number): Value {
   const [batch, steps, width] = shapeOf(v) as [Dim, Dim, Dim];
-  const size = divDimsExact(width, heads) ??
-    c.fail(`A width of ${String(width)} does not split into ${heads} heads`);
+  const size = c.divided(
+    width, heads, `A width of ${String(width)} does not split into ${heads} heads`);
   return c.b.transpose(c.b.reshape(v, [batch, steps, heads, size]), [0, 2, 1, 3]);
 }
 
@@ -101,8 +101,8 @@ const attention: Rule = (c) => {
     (past ? b.concat([past, now], 2) : now);
   const key = withPast(pastKey, heads(k, "kv_num_heads"));
   const value = withPast(pastValue, heads(v, "kv_num_heads"));
-  const shared = divDimsExact(dimAt(query, 1), dimAt(key, 1));
-  if (typeof shared !== "number") return c.fail("Query heads are no multiple of key heads");
+  const shared = c.concrete(
+    c.divided(dimAt(query, 1), dimAt(key, 1), "Query heads are no multiple of key heads"));
   const scale = c.has("scale") ? c.float("scale")
     : 1 / Math.sqrt(c.concrete(dimAt(query, 3), "The size of a head"));
   // Half of the scale on either side keeps float16 products in range.

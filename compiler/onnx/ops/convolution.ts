@@ -1,5 +1,5 @@
 /** Convolutions, forwards and transposed, of floats and of integers. */
-import { divDimsExact, mulDims, type Dim } from "../../graph/dim.ts";
+import { mulDims, type Dim } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { RuleContext } from "../context.ts";
 import { dimAt, range } from "../lowering.ts";
@@ -74,8 +74,8 @@ const convTranspose: Rule = (c) => {
   const { low, high } = transposedPads(c, x, s);
   const groups = c.int("group", 1);
   const [channels, outputs] = [dimAt(w, 0), dimAt(w, 1)];
-  const perGroup = divDimsExact(channels, groups) ??
-    c.fail(`${String(channels)} channels do not split into ${groups} groups`);
+  const perGroup = c.divided(
+    channels, groups, `${String(channels)} channels do not split into ${groups} groups`);
   const edge = (pads: readonly number[]): number[] => pads.map((p, i) =>
     (s.dilations[i] as number) * ((s.kernel[i] as number) - 1) - p);
   const spread = b.pad(x, allAxes(edge(low)), allAxes(edge(high)), 0,

@@ -50,6 +50,7 @@ function joinedRows(c: RuleContext, indices: Value, extents: readonly Dim[]): Va
 const gatherND: Rule = (c) => {
   const [{ b }, x, indices] = [c, c.input(0), c.input(1)];
   const batch = c.int("batch_dims", 0);
+  c.check(rankOf(indices) >= 1, "The indices must have an axis");
   const k = c.concrete(dimAt(indices, rankOf(indices) - 1));
   c.check(batch >= 0 && batch < rankOf(indices) && batch + k <= rankOf(x) && k >= 1,
     `${k} indices after ${batch} batch axes do not fit ${rankOf(x)} axes`);
@@ -92,6 +93,7 @@ const scatterElements: Rule = (c) => {
 const scatterND: Rule = (c) => {
   const { b } = c;
   const [x, indices, updates] = c.inputs(3) as [Value, Value, Value];
+  c.check(rankOf(indices) >= 1, "The indices must have an axis");
   const k = c.concrete(dimAt(indices, rankOf(indices) - 1));
   c.check(k >= 1 && k <= rankOf(x), `${k} indices do not fit ${rankOf(x)} axes`);
   const row = joinedRows(c, indices, shapeOf(x).slice(0, k));
@@ -110,6 +112,7 @@ const tensorScatter: Rule = (c) => {
   const rank = rankOf(cache);
   const axis = c.axis(c.int("axis", -2), rank);
   c.check(axis > 0, "The first axis is the batch");
+  c.check(rankOf(update) === rank, "Cache and update must have the same number of axes");
   const circular = c.choice("mode", "linear", "circular") === "circular";
   const order = [0, axis, ...range(1, rank).filter((i) => i !== axis)];
   const inverse = range(0, rank).map((i) => order.indexOf(i));
@@ -134,8 +137,9 @@ const tensorScatter: Rule = (c) => {
 const oneHotRule: Rule = (c) => {
   const { b } = c;
   const [indices, depthOperand, values] = c.inputs(3) as [Value, Value, Value];
-  const [given] = c.elements(depthOperand);
-  const depth = typeof given === "number" ? Math.trunc(given) : given as Dim;
+  const given = c.element(depthOperand);
+  const depth = typeof given === "number" ? Math.trunc(given) : given;
+  c.check(typeof depth !== "number" || depth >= 0, `The depth of OneHot is ${String(depth)}`);
   const axis = c.axis(c.int("axis", -1), rankOf(indices) + 1);
   const at = fromEnd(b, b.cast(indices, "int32"), depth);
   const hot = oneHot(b, at, depth, axis);

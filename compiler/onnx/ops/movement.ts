@@ -1,6 +1,6 @@
 /** Operators that move elements: slices, pads, transposes, joins and rearrangements. */
 import {
-  addDims, divDimsExact, isStatic, mulDims, subDims, symbolsOf, type Dim,
+  addDims, divDimsExact, mulDims, subDims, symbolsOf, type Dim,
 } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { RuleContext } from "../context.ts";
@@ -47,7 +47,7 @@ const split = (sizesOf: (c: RuleContext, extent: Dim) => readonly Dim[]): Rule =
   const axis = c.axis(c.int("axis", 0), rankOf(x));
   const sizes = sizesOf(c, dimAt(x, axis));
   const total = sizes.reduce(addDims, 0);
-  c.check(!isStatic([total, dimAt(x, axis)]) || total === dimAt(x, axis),
+  c.expectDim(total, dimAt(x, axis),
     `The pieces have ${String(total)} elements, the axis ${String(dimAt(x, axis))}`);
   c.check(sizes.length >= c.node.outputs.length, "More outputs are named than pieces are made");
   return splitAt(c.b, x, axis, sizes);
@@ -216,8 +216,8 @@ const fillOperand = (c: RuleContext): number | Value => {
 const depthToSpace: Rule = (c) => {
   const [{ b }, x, size] = [c, c.ranked(0, 4), c.int("blocksize")];
   const [n, channels, h, w] = shapeOf(x) as [Dim, Dim, Dim, Dim];
-  const depth = divDimsExact(channels, size * size) ??
-    c.fail(`${String(channels)} channels do not split into blocks of ${size} x ${size}`);
+  const depth = c.divided(channels, size * size,
+    `${String(channels)} channels do not split into blocks of ${size} x ${size}`);
   const columnFirst = c.choice("mode", "DCR", "CRD") === "CRD";
   const split = columnFirst ? [n, depth, size, size, h, w] : [n, size, size, depth, h, w];
   const perm = columnFirst ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2];
@@ -228,8 +228,8 @@ const depthToSpace: Rule = (c) => {
 const spaceToDepth: Rule = (c) => {
   const [{ b }, x, size] = [c, c.ranked(0, 4), c.int("blocksize")];
   const [n, channels, h, w] = shapeOf(x) as [Dim, Dim, Dim, Dim];
-  const [rows, columns] = [h, w].map((d) => divDimsExact(d, size) ??
-    c.fail(`${String(d)} does not split into blocks of ${size}`)) as [Dim, Dim];
+  const [rows, columns] = [h, w].map((d) =>
+    c.divided(d, size, `${String(d)} does not split into blocks of ${size}`)) as [Dim, Dim];
   const blocks = b.reshape(x, [n, channels, rows, size, columns, size]);
   const gathered = b.transpose(blocks, [0, 3, 5, 1, 2, 4]);
   return b.reshape(gathered, [n, mulDims(channels, size * size), rows, columns]);
@@ -239,6 +239,7 @@ const tile: Rule = (c) => {
   const [{ b }, x] = [c, c.input(0)];
   const repeats = c.elements(c.input(1));
   c.check(repeats.length === rankOf(x), `${repeats.length} repeats for ${rankOf(x)} axes`);
+  c.check(repeats.every((r) => typeof r !== "number" || r >= 0), "A number of repeats is negative");
   // [d] -> [r, d] by repetition, then joined.
   const apart = b.reshape(x, shapeOf(x).flatMap((d) => [1, d]));
   const spread = b.broadcast(apart, shapeOf(x).flatMap((d, i) => [repeats[i] as Dim, d]));

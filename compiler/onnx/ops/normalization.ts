@@ -1,5 +1,5 @@
 /** Normalisations. In inference, batch normalisation is a scale and a shift per channel. */
-import { divDimsExact, mulDims, productOf, type Dim } from "../../graph/dim.ts";
+import { mulDims, productOf, type Dim } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { RuleContext } from "../context.ts";
 import { dimAt, range, square, standardize } from "../lowering.ts";
@@ -40,6 +40,7 @@ function trainingForm(c: RuleContext, x: Value, rest: readonly Value[]): readonl
 
 const batchNormalization = (isTraining: (c: RuleContext) => boolean): Rule => (c) => {
   const [x, ...rest] = c.inputs(5) as [Value, Value, Value, Value, Value];
+  c.check(rankOf(x) >= 2, "The operand must have a batch and a channel axis");
   if (!c.flag("spatial", true)) return c.unsupported("Normalising per activation is not supported");
   return isTraining(c) ? trainingForm(c, x, rest) : [scaleAndShift(c, x, rest)];
 };
@@ -80,8 +81,8 @@ const groupNormalization: Rule = (c) => {
   const [x, gamma, beta] = c.inputs(3) as [Value, Value, Value];
   const groups = c.int("num_groups");
   const [batch, channels, ...inner] = shapeOf(x) as [Dim, Dim, ...Dim[]];
-  const each = divDimsExact(channels, groups) ??
-    c.fail(`${String(channels)} channels do not split into ${groups} groups`);
+  const each = c.divided(
+    channels, groups, `${String(channels)} channels do not split into ${groups} groups`);
   const grouped = b.reshape(stash(c, x), [batch, groups, mulDims(each, productOf(inner))]);
   const { y } = standardize(b, grouped, [2], c.float("epsilon", 1e-5));
   const perGroup = c.opset < 21;

@@ -108,6 +108,7 @@ const global = (reduce: (c: RuleContext, x: Value, axes: number[]) => Value): Ru
 const maxUnpool: Rule = (c) => {
   const [{ b }, x, indices] = [c, c.input(0), c.input(1)];
   const n = rankOf(x) - 2;
+  c.check(n >= 1, "MaxUnpool needs a spatial axis");
   const kernel = c.ints("kernel_shape");
   const strides = c.ints("strides", new Array<number>(n).fill(1));
   const pads = c.ints("pads", new Array<number>(2 * n).fill(0));

@@ -151,7 +151,7 @@ const determinant: Rule = (c) => {
   let x = c.input(0);
   c.check(rankOf(x) >= 2, "Det needs a matrix");
   const size = c.concrete(dimAt(x, rankOf(x) - 1));
-  c.check(dimAt(x, rankOf(x) - 2) === size, "Det needs a square matrix");
+  c.expectDim(dimAt(x, rankOf(x) - 2), size, "Det needs a square matrix");
   if (size > largestMatrix) {
     return c.unsupported(`A determinant of ${size} x ${size} is not supported`);
   }

@@ -203,8 +203,10 @@ const recurrent = (layer: Layer): Rule => (c) => {
   const x = batchFirst ? b.transpose(given, [1, 0, 2]) : given;
   const how = c.choice("direction", "forward", "reverse", "bidirectional");
   const directions = how === "bidirectional" ? 2 : 1;
-  c.check(dimAt(c.ranked(1, 3), 0) === directions && dimAt(c.ranked(2, 3), 0) === directions,
-    `The weights are not for ${directions} direction(s)`);
+  for (const weights of [c.ranked(1, 3), c.ranked(2, 3)]) {
+    c.expectDim(dimAt(weights, 0), directions,
+      `The weights are not for ${directions} direction(s)`);
+  }
   const size = c.concrete(dimAt(c.input(2), 2), "The hidden size");
   c.check(c.int("hidden_size", size) === size, "hidden_size is not the size of the weights");
   const functions = activationsOf(c, layer.activations, directions);

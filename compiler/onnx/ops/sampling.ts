@@ -2,7 +2,7 @@
  * Sampling at positions that are data: GridSample, RoiAlign, deformable convolution. All read
  * elements of [B, D1.., C] at real-valued coordinates; the tap helpers below are theirs.
  */
-import { divDimsExact, mulDims, productOf, type Dim } from "../../graph/dim.ts";
+import { mulDims, productOf, type Dim } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { Builder } from "../../graph/builder.ts";
 import { elementAt, tensor } from "../../graph/tensor.ts";
@@ -127,8 +127,9 @@ const gridSample: Rule = (c) => {
   const { b } = c;
   const [x, grid] = [c.input(0), c.input(1)];
   const n = rankOf(x) - 2;
-  c.check(n >= 1 && rankOf(grid) === n + 2 && dimAt(grid, n + 1) === n,
-    "The grid does not hold one coordinate per spatial axis");
+  const problem = "The grid does not hold one coordinate per spatial axis";
+  c.check(n >= 1 && rankOf(grid) === n + 2, problem);
+  c.expectDim(dimAt(grid, n + 1), n, problem);
   const extents = c.concreteShape(shapeOf(x).slice(2));
   const mode = c.string("mode", "linear").replace(/^bi/, "");
   const padding = c.choice("padding_mode", "zeros", "border", "reflection");
@@ -145,7 +146,8 @@ const gridSample: Rule = (c) => {
       const at = b.cast(place(b.unary("round", real)), "int32");
       return [{ at, weight: b.full(real, 1) }];
     })() : mode === "linear" ? linearTaps(b, place(real))
-      : mode === "cubic" ? cubicTaps(b, place(real))
+      // Cubic taps are brought inside one by one, as the exporting frameworks do.
+      : mode === "cubic" ? cubicTaps(b, padding === "border" ? real : place(real))
         : c.unsupported(`The mode "${mode}" is not supported`);
     return found.map((tap) => inside(b, tap, padding, extent, corners));
   });
@@ -161,6 +163,7 @@ const affineGrid: Rule = (c) => {
   const size = c.numbers(c.input(1));
   const extents = size.slice(2);
   const n = extents.length;
+  c.check(size.every((d) => d >= 0) && n >= 1, `A grid cannot have the size [${size}]`);
   const corners = c.flag("align_corners");
   const { dtype } = theta.type;
   const columns = range(0, n).map((i) => {
@@ -281,7 +284,7 @@ const deformConv: Rule = (c) => {
   const outs = outputsOf(s, extents) as [number, number];
   const [groups, sets] = [c.int("group", 1), c.int("offset_group", 1)];
   const [batch, channels] = shapeOf(x) as [Dim, Dim];
-  const perSet = divDimsExact(channels, sets) ?? c.fail("Channels do not split into offset groups");
+  const perSet = c.divided(channels, sets, "Channels do not split into offset groups");
   const count = kernel[0] * kernel[1];
   const [points, lead] = [outs[0] * outs[1], mulDims(batch, sets)];
   // [N, sets * taps * 2, outs..] -> per axis [N * sets, taps * points]
@@ -302,8 +305,8 @@ const deformConv: Rule = (c) => {
   if (mask) sampled = b.mul(sampled, b.reshape(mask, [lead, 1, count * points]));
   // [N * sets, C / sets, taps * points] -> groups of [C / groups * taps, points]
   const outputs = dimAt(w, 0);
-  const [inner, each] = [channels, outputs].map((d) => divDimsExact(d, groups) ??
-    c.fail("Channels do not split into groups")) as [Dim, Dim];
+  const [inner, each] = [channels, outputs].map((d) =>
+    c.divided(d, groups, "Channels do not split into groups")) as [Dim, Dim];
   const columns = b.reshape(sampled, [batch, groups, mulDims(inner, count), points]);
   const weights = b.reshape(w, [1, groups, each, mulDims(inner, count)]);
   const y = b.reshape(matmul(b, weights, columns), [batch, outputs, ...outs]);

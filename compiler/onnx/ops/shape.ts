@@ -138,8 +138,7 @@ const flatten: Rule = (c) => {
 const rangeRule: Rule = (c) => {
   const { b } = c;
   const [start, limit, delta] = c.inputs(3) as [Value, Value, Value];
-  const [first, last, step] = [start, limit, delta].map((v) => c.elements(v)[0]) as
-    [Dim, Dim, Dim];
+  const [first, last, step] = [c.element(start), c.element(limit), c.element(delta)];
   const { dtype } = start.type;
   const count = countOf(c, first, last, step);
   const ramp = b.iota([count], 0, isFloat(dtype) ? "int32" : dtype);

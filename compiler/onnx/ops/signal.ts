@@ -121,9 +121,9 @@ function inverseReal(
 
 const stft: Rule = (c) => {
   const { b } = c;
-  const signal = c.input(0);
+  const signal = c.ranked(0, 2, 3);
   const step = c.scalar(c.input(1));
-  const [window, lengthOperand] = [c.optional(2), c.optional(3)];
+  const [window, lengthOperand] = [c.optional(2) && c.ranked(2, 1), c.optional(3)];
   const length = lengthOperand ? c.scalar(lengthOperand)
     : window ? c.concrete(dimAt(window, 0)) : c.fail("Neither a window nor frame_length is given");
   c.check(step >= 1 && length >= 1, `Frames of ${length} every ${step} make no sense`);
