@@ -14,7 +14,3 @@ export function real(b: Builder, value: number, like: Value): Value {
   });
   return b.broadcast(exact, like.type.shape);
 }
-
-/** Number of elements of the leading axis, as a float scalar of the dtype of `like`. */
-export const countOf = (b: Builder, like: Value): Value =>
-  b.cast(b.size(like.type.shape[0] ?? 1, "int32"), like.type.dtype);

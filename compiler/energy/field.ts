@@ -98,6 +98,3 @@ export function untie(block: EnergyBlock): FieldBlock {
     return [stateName(block, l), forcesIn(b, block, mine, [l])[0] as Value];
   })));
 }
-
-/** For every copy of a tied parameter, the parameter it was copied from. */
-export const copiedFrom = (copy: string): string => copy.split("@")[0] as string;

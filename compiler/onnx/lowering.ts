@@ -5,7 +5,7 @@
  */
 import { broadcastShapes, type Builder } from "../graph/builder.ts";
 import {
-  addDims, divDimsExact, isStatic, mulDims, productOf, subDims, type Dim,
+  addDims, isStatic, mulDims, productOf, subDims, type Dim,
 } from "../graph/dim.ts";
 import { dtypeFacts, isFloat, type DType } from "../graph/dtype.ts";
 import { rankOf, shapeOf, type ReduceKind, type Value } from "../graph/graph.ts";
@@ -192,14 +192,6 @@ export function splitAt(
     start = addDims(start, size);
     return piece;
   });
-}
-
-/** Equal parts along an axis; undefined when it does not divide. */
-export function splitEqually(
-  b: Builder, v: Value, axis: number, parts: number,
-): Value[] | undefined {
-  const size = divDimsExact(dimAt(v, axis), parts);
-  return size === undefined ? undefined : splitAt(b, v, axis, range(0, parts).map(() => size));
 }
 
 /** One element of an axis, which is dropped. */

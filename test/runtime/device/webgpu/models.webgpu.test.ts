@@ -1,6 +1,7 @@
 /**
  * Every distinct kernel of the five trained models: the shader that an artifact would carry is
- * taken by Dawn and, on random inputs, gives what the interpreter gives in float64, within rounding.
+ * taken by Dawn and, on random inputs, gives what the interpreter gives in float64, within
+ * rounding.
  */
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
