@@ -55,6 +55,8 @@ export interface TrainingRun {
   readonly engine: Engine;
   readonly model: FfEbm;
   readonly settings: TrainingSettings;
+  /** What else must be the same for a run to go on: kept in checkpoints beside the settings. */
+  readonly identity?: Readonly<Record<string, unknown>> | undefined;
   readonly train: Samples;
   readonly test?: Samples | undefined;
   /** Parameters and running statistics at the start, or a checkpoint to go on from. */
@@ -345,10 +347,11 @@ class Trainer {
   }
 
   async #save(): Promise<void> {
-    const { save, settings } = this.#run;
+    const { save, settings, identity } = this.#run;
     if (!save) return;
     const position: Position = {
-      format: "crosstie-checkpoint", version: 1, settings: { ...settings },
+      format: "crosstie-checkpoint", version: 1,
+      settings: { ...settings, ...identity },
       ...this.#position, sums: { ...this.#sums }, history: [...this.#history],
     };
     await save({ position, tensors: await this.#tensors() });
