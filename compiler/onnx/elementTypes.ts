@@ -25,3 +25,9 @@ export const elementTypeName = (code: number): string => byNumber[code] ?? `type
 export function dtypeOf(name: string): DType | undefined {
   return name in bytesPerElement ? name as DType : undefined;
 }
+
+/** Number of an element type in a file. */
+export function elementTypeCode(dtype: DType): number {
+  const found = Object.entries(byNumber).find(([, name]) => name === dtype);
+  return Number((found as [string, string])[0]);
+}

@@ -316,8 +316,9 @@ export class Importer {
     const opset = frame.opsets.get(domain) ?? this.#model.opsets.get(domain) ?? 1;
     const types = slots.map((s) => (s === "absent" ? "none"
       : s instanceof Missing ? "?" : showType(s.type)));
-    const refuse = (reason?: string): Missing => new Missing(
-      [this.findings.add(operator, domain, opset, reason, node.name, types)]);
+    // What its operands lack is lacking here as well: an output must name all that it needs.
+    const refuse = (reason?: string): Missing => Missing.union([...missing, new Missing(
+      [this.findings.add(operator, domain, opset, reason, node.name, types)])]);
     const known = findOperator(domain, operator);
     const rule = known && ruleFor(known, opset);
     if (!rule) return refuse(known && `opset ${opset} is older than what is supported`);

@@ -98,6 +98,6 @@ export function windows(c: RuleContext, x: Value, s: Spatial, fill: number): Val
 /** [C] as [C, 1, ..] so that it meets the channels of something with `rank` axes. */
 export function perChannel(c: RuleContext, v: Value, rank: number): Value {
   c.check(shapeOf(v).length === 1, `"${v.name}" must be a vector with one entry per channel`);
-  const spatial = new Array<number>(Math.max(rank - 2, 0)).fill(1);
-  return c.b.reshape(v, [shapeOf(v)[0] as Dim, ...spatial]);
+  const ones = new Array<number>(Math.max(rank - 2, 0)).fill(1);
+  return c.b.reshape(v, [shapeOf(v)[0] as Dim, ...ones]);
 }

@@ -9,7 +9,7 @@ import { describeNeeding } from "./notRun.ts";
 import type { Need } from "./notRun.ts";
 import { installLine } from "./programs.ts";
 
-// Mesa's software adapter compiles half as long for vectors of 4 as of 8 (measured: 26 s
+// Mesa's software adapter compiles vectors of 4 in half the time of vectors of 8 (measured: 26 s
 // instead of 62 s for the shaders of three small models), and that is where the tests' time goes.
 process.env.LP_NATIVE_VECTOR_WIDTH ??= "128";
 
