@@ -2,6 +2,7 @@
  * Training recipes by name: an ff-EBM, the data it learns from, and settings. Data, not code: what
  * a recipe reaches is measured, and stated where it is documented, not here.
  */
+import type { Order } from "../compiler/energy/sweep.ts";
 import { hardSigmoid, linearUnit, type Unit } from "../compiler/energy/units.ts";
 import type { Preprocessing } from "./card.ts";
 import type { DigitalLayer } from "./digital.ts";
@@ -21,13 +22,30 @@ export interface Recipe {
 /** The part of the settings that a recipe chooses; algorithms and seeds are the caller's. */
 export interface RecipeTraining {
   readonly beta: number;
+  /** Sweeps of each phase; caps where there is a tolerance. */
   readonly freeSweeps: number;
   readonly nudgedSweeps: number;
+  /** Largest change of a unit in a sweep at which a phase ends; without it, sweeps are fixed. */
+  readonly tolerance?: number | undefined;
+  /** Asynchronous unless given. */
+  readonly order?: Order | undefined;
+  /** Adam unless given; momentum is SGD's, 0 unless given. */
+  readonly optimiser?: OptimiserName | undefined;
+  readonly momentum?: number | undefined;
   readonly learningRate: number;
+  /** Where the cosine that the rate follows ends; 0 unless given. */
+  readonly finalRate?: number | undefined;
   readonly decay: number;
+  /** Factors on the learning rate, by parameter or by what the names of several begin with. */
+  readonly rates?: Readonly<Record<string, number>> | undefined;
+  /** Largest magnitude of the blocks' weights. */
+  readonly clip?: number | undefined;
   readonly batch: number;
   readonly epochs: number;
 }
+
+export const optimiserNames = ["adam", "sgd"] as const;
+export type OptimiserName = (typeof optimiserNames)[number];
 
 const grey: Preprocessing = { scale: 1 / 255, mean: [0], std: [1], layout: "NCHW" };
 /** Laborieux et al. 2021: clamp(v/2, 0, 1). */

@@ -82,6 +82,24 @@ export class Options {
     return value;
   }
 
+  /** A number within bounds; `above` and `below` are themselves out. */
+  number(
+    name: string, flag: string, bounds: { min?: number; above?: number; below?: number },
+  ): number | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    const value = Number(text);
+    const { min = -Infinity, above = -Infinity, below = Infinity } = bounds;
+    if (text.trim() !== "" && value >= min && value > above && value < below) return value;
+    const wanted = [
+      ...min > -Infinity ? [`from ${min}`] : [], ...above > -Infinity ? [`above ${above}`] : [],
+      ...below < Infinity ? [`below ${below}`] : [],
+    ];
+    throw new UserError(`"${text}" is not a number ${wanted.join(" and ")}`, {
+      place: flag, remedy: `Give such a number, as in ${flag} 0.5.`,
+    });
+  }
+
   choice<T extends string>(name: string): T | undefined {
     return this.text(name) as T | undefined;
   }

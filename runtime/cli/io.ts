@@ -5,7 +5,8 @@
 import cliProgress from "cli-progress";
 
 export interface Bar {
-  advance(amount?: number): void;
+  /** @param note what to say behind the bar until the next one */
+  advance(amount?: number, note?: string): void;
   finish(): void;
 }
 
@@ -34,12 +35,16 @@ export function terminalIo(json: boolean): Io {
           stream: process.stderr,
           clearOnComplete: true,
           hideCursor: true,
-          format: `${label} [{bar}] {percentage}% {value}/{total} {eta_formatted} left`,
+          format: `${label} [{bar}] {percentage}% {value}/{total} {eta_formatted} left{note}`,
         },
         cliProgress.Presets.shades_classic,
       );
-      bar.start(total, 0);
-      return { advance: (amount = 1) => bar.increment(amount), finish: () => bar.stop() };
+      bar.start(total, 0, { note: "" });
+      return {
+        advance: (amount = 1, note?: string) =>
+          bar.increment(amount, note === undefined ? {} : { note: `, ${note}` }),
+        finish: () => bar.stop(),
+      };
     },
   };
 }

@@ -5,44 +5,39 @@
  * and the history, at its end.
  */
 import { join } from "node:path";
-import { ffEbmFromGraph } from "../../compiler/energy/fromGraph.ts";
-import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
 import { UserError } from "../../compiler/errors.ts";
-import { importModel } from "../../compiler/onnx/import.ts";
-import { buildFfEbm, costRules, startValues } from "../../models/ffEbm.ts";
-import type { Preprocessing } from "../../models/card.ts";
-import { recipes, type Recipe, type RecipeTraining } from "../../models/recipes.ts";
-import { loadCard } from "../data/card.ts";
-import { openDataset, type Dataset } from "../data/dataset.ts";
+import type { RecipeTraining } from "../../models/recipes.ts";
+import type { ChipMode } from "../api/chip.ts";
 import type { DeviceChoice } from "../device/open.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
-import { loadModel } from "../files/modelFiles.ts";
 import {
   demandSameSettings, readCheckpoint, writeCheckpoint, type Checkpoint, type EpochRecord,
 } from "./checkpoint.ts";
 import { openEngine } from "./openEngine.ts";
+import { trainingSettings } from "./settings.ts";
+import {
+  openData, openTrainable, testSpecFor, type DataRequest, type Trainable, type TrainableRequest,
+} from "./trainable.ts";
 import {
   train, type Algorithm, type StepReport, type TrainingResult, type TrainingSettings,
 } from "./train.ts";
 
-export interface TrainRequest {
-  /** Name of a recipe, or path of an ONNX file. */
-  readonly model: string;
-  /** SPEC of the training and the test data; the model's own data set without them. */
-  readonly data?: string | undefined;
+export interface TrainRequest extends TrainableRequest, DataRequest {
+  /** SPEC of the test data; by default the test split of what is trained on. */
   readonly test?: string | undefined;
-  readonly dataDir?: string | undefined;
   readonly device?: DeviceChoice | undefined;
+  readonly chip?: ChipMode | undefined;
   readonly algorithm?: Algorithm | undefined;
+  /** Settings that differ from the recipe's. */
   readonly training?: Partial<RecipeTraining> | undefined;
+  /** Points of the estimator `h-ep`. */
   readonly points?: number | undefined;
   readonly seed?: number | undefined;
-  /** Layers per block, for ONNX models. */
-  readonly blockSize?: number | undefined;
   /** Folder of the results; nothing is written without it. */
   readonly out?: string | undefined;
   /** Goes on from the folder's checkpoint. */
   readonly resume?: boolean | undefined;
+  /** Steps between two checkpoints within an epoch; without it, one after every epoch. */
   readonly checkpointEvery?: number | undefined;
   readonly onStep?: ((step: StepReport) => void) | undefined;
   readonly onEpoch?: ((record: EpochRecord) => void) | undefined;
@@ -50,92 +45,35 @@ export interface TrainRequest {
 
 export interface TrainReport {
   readonly device: string;
+  readonly chip: ChipMode;
   readonly model: string;
+  /** SPECs of the data that was trained on, and of the data that accuracy is measured on. */
+  readonly data: string;
+  readonly test: string;
   /** Said when the model trained means something else than the file given. */
   readonly note: string | null;
   readonly parameters: number;
+  /** On the test data after the last epoch. */
   readonly accuracy: number | null;
   readonly settings: TrainingSettings;
   readonly history: readonly EpochRecord[];
-}
-
-/** A model ready to be trained, with where it starts and what it learns from. */
-interface Trainable {
-  readonly model: FfEbm;
-  readonly start: (seed: number) => Checkpoint["tensors"];
-  readonly dataset: string;
-  readonly preprocessing: Preprocessing | undefined;
-  readonly training: RecipeTraining;
-  readonly note: string | null;
-}
-
-/** For models that bring no settings of their own: small steps around trained weights. */
-const imported: RecipeTraining = {
-  beta: 0.2, freeSweeps: 15, nudgedSweeps: 10, learningRate: 1e-4, decay: 0, batch: 64, epochs: 1,
-};
-
-function fromRecipe(recipe: Recipe): Trainable {
-  const built = buildFfEbm(recipe.plan);
-  return {
-    model: built.model, start: (seed) => startValues(built, seed), dataset: recipe.dataset,
-    preprocessing: recipe.preprocessing, training: recipe.training, note: null,
-  };
-}
-
-async function fromOnnx(path: string, blockSize: number): Promise<Trainable> {
-  const model = await loadModel(path);
-  const card = await loadCard(path);
-  // The statistics that a batch-norm was trained with are no weights.
-  const statistics = new Set(model.graph.nodes.flatMap(({ operator, inputs }) =>
-    (operator === "BatchNormalization" ? inputs.slice(3, 5) : [])));
-  const conversion = ffEbmFromGraph(importModel(model).graph, {
-    blockSize, loss: costRules["cross-entropy"], isFrozen: (name) => statistics.has(name),
-  });
-  const tensors = new Map([...conversion.parameters].map(([name, { shape, data }]) =>
-    [name, { shape, data: Float32Array.from(data) }]));
-  return {
-    model: conversion.model, start: () => tensors, dataset: card?.dataset ?? "",
-    preprocessing: card?.preprocessing, training: imported,
-    note: conversion.isChanged
-      ? "consecutive layers were merged into blocks: this is another model than the file's" : null,
-  };
-}
-
-function openTrainable({ model, blockSize = 1 }: TrainRequest): Promise<Trainable> {
-  if (Object.hasOwn(recipes, model)) {
-    return Promise.resolve(fromRecipe(recipes[model as keyof typeof recipes]));
-  }
-  if (/\.onnx$/i.test(model)) return fromOnnx(model, blockSize);
-  throw new UserError(`"${model}" is neither a recipe nor an ONNX file`, {
-    place: "model",
-    remedy: `give a path that ends in .onnx, or one of ${Object.keys(recipes).join(", ")}`,
-  });
 }
 
 /** @throws UserError for what is wrong with the request, the data or the course of training. */
 export async function trainModel(request: TrainRequest): Promise<TrainReport> {
   const trainable = await openTrainable(request);
   const { model } = trainable;
-  const settings = settingsOf(request, trainable);
-  const open = (spec: string | undefined, split: "train" | "test"): Promise<Dataset> => {
-    const own = trainable.dataset === "" ? undefined : `${trainable.dataset}:${split}`;
-    const chosen = spec ?? own;
-    if (chosen === undefined) {
-      throw new UserError("nothing says what the model learns from", {
-        place: "--data", remedy: "give --data and --test, or a model card beside the file",
-      });
-    }
-    return openDataset(chosen, {
-      dataDir: request.dataDir, preprocessing: trainable.preprocessing, shape: model.input.shape,
-    });
-  };
-  const [data, test] = [await open(request.data, "train"), await open(request.test, "test")];
+  const settings = trainingSettings(request, model, trainable.training);
+  const data = await openData(trainable, request, "train");
+  const test = await openData(trainable,
+    { ...request, data: request.test ?? testSpecFor(request.data) }, "test");
   const identity = {
     model: request.model, blockSize: request.blockSize ?? 1, data: data.name, test: test.name,
   };
   const path = request.out === undefined ? undefined : join(request.out, "checkpoint.safetensors");
   const start = await startOf(request, trainable, { ...settings, ...identity }, path);
-  const { engine, device } = await openEngine(request.device ?? "auto");
+  const chip = request.chip ?? "none";
+  const { engine, device } = await openEngine(request.device ?? "auto", chip);
   let result: TrainingResult;
   try {
     result = await train({
@@ -148,7 +86,8 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
     device.destroy();
   }
   const report: TrainReport = {
-    device: engine.description, model: model.name, note: trainable.note,
+    device: engine.description, chip, model: model.name, data: data.name, test: test.name,
+    note: trainable.note,
     parameters: model.parameters.reduce((sum, { shape }) =>
       sum + shape.reduce((p, d) => p * d, 1), 0),
     accuracy: result.history.at(-1)?.accuracy ?? null, settings, history: result.history,
@@ -158,21 +97,6 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
     await writeFileAtomic(join(request.out, "training.json"), text);
   }
   return report;
-}
-
-function settingsOf(request: TrainRequest, trainable: Trainable): TrainingSettings {
-  const given = Object.entries(request.training ?? {}).filter(([, value]) => value !== undefined);
-  const { beta, freeSweeps, nudgedSweeps, learningRate, decay, batch, epochs }: RecipeTraining =
-    { ...trainable.training, ...Object.fromEntries(given) };
-  return {
-    algorithm: request.algorithm ?? "c-ep", beta, points: request.points ?? 2,
-    solver: {
-      order: "asynchronous", free: { sweeps: freeSweeps }, nudged: { sweeps: nudgedSweeps },
-    },
-    optimiser: request.algorithm === "continual" ? { kind: "sgd", momentum: 0 } : { kind: "adam" },
-    learningRate, finalRate: 0, decay, rates: {}, bound: null, batch, epochs,
-    seed: request.seed ?? 1,
-  };
 }
 
 async function startOf(

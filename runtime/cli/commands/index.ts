@@ -11,6 +11,7 @@ import { run } from "./run.ts";
 import { simulate } from "./simulate.ts";
 import { solveArray } from "./solveArray.ts";
 import { targets } from "./targets.ts";
+import { train } from "./train.ts";
 import { verify } from "./verify.ts";
 
 export const commands: readonly CommandSpec[] = [
@@ -21,6 +22,7 @@ export const commands: readonly CommandSpec[] = [
   profile,
   verify,
   targets,
+  train,
   checkGradients,
   netlist,
   solveArray,

@@ -1,14 +1,14 @@
-/** A training process killed in the middle of an epoch, for real, and resumed. */
-import { spawn } from "node:child_process";
+/** `crosstie train` killed in the middle of an epoch, for real, and resumed. */
+import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readCheckpoint } from "../../../runtime/learn/checkpoint.ts";
-import { trainModel, type TrainRequest } from "../../../runtime/learn/trainModel.ts";
+import { readCheckpoint, type Position } from "../../../runtime/learn/checkpoint.ts";
+import type { TrainReport } from "../../../runtime/learn/trainModel.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 let folder: string;
@@ -16,16 +16,11 @@ let program: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "resume-"));
-  // Beside the packages that the bundle leaves outside.
-  program = join(root, "node_modules", ".cache", "resume", `train-${process.pid}.mjs`);
-  const entry = join(folder, "entry.ts");
-  const module = JSON.stringify(join(root, "runtime", "learn", "trainModel.ts"));
-  await writeFile(entry, `import { trainModel } from ${module};
-    await trainModel({ ...JSON.parse(process.argv[2]),
-      onStep: ({ epoch, step }) => process.stdout.write(\`\${epoch} \${step}\\n\`) });`);
+  // Within the package, whose data sets and packages it finds.
+  program = join(root, "node_modules", ".cache", `crosstie-${process.pid}.mjs`);
   await build({
-    entryPoints: [entry], outfile: program, bundle: true, format: "esm", platform: "node",
-    target: "node20", packages: "external", logLevel: "warning",
+    entryPoints: [join(root, "runtime", "cli", "main.ts")], outfile: program, bundle: true,
+    format: "esm", platform: "node", target: "node20", packages: "external", logLevel: "warning",
   });
 });
 afterAll(async () => {
@@ -33,39 +28,55 @@ afterAll(async () => {
   await rm(program, { force: true });
 });
 
-const request = (out: string): TrainRequest => ({
-  model: "mnist-dhn", data: "mnist:train[0:640]", test: "mnist:test[0:100]", device: "wasm",
-  training: { epochs: 3, batch: 32 }, checkpointEvery: 7, out,
-});
+const training = ["mnist-dhn", "--data", "mnist:train[0:1920]", "--test", "mnist:test[0:100]",
+  "--device", "wasm", "--epochs", "3", "--batch", "32", "--checkpoint-every", "7"];
 
-/** Runs training in a process of its own; kills it at once when it has done step `at`. */
-const killedAt = (asked: TrainRequest, at: string): Promise<NodeJS.Signals | null> =>
-  new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [program, JSON.stringify(asked)],
-      { stdio: ["ignore", "pipe", "inherit"] });
-    let seen = "";
-    child.stdout.on("data", (text: Buffer) => {
-      seen += text.toString();
-      if (seen.includes(`${at}\n`)) child.kill("SIGKILL");
-    });
+interface Run {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stdout: string }>;
+}
+
+function crosstie(...words: readonly string[]): Run {
+  const child = spawn(process.execPath, [program, "train", ...words, "--json"],
+    { stdio: ["ignore", "pipe", "pipe"] });
+  let stdout = "";
+  child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
+  const ended = new Promise<Awaited<Run["ended"]>>((resolve, reject) => {
     child.on("error", reject);
-    child.on("exit", (_code, signal) => resolve(signal));
+    child.on("exit", (code, signal) => resolve({ code, signal, stdout }));
   });
+  return { child, ended };
+}
+
+const checkpointOf = (out: string): string => join(out, "checkpoint.safetensors");
+
+/** Waits until the folder's checkpoint is from within an epoch other than the first. */
+async function withinLaterEpoch(out: string): Promise<Position> {
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    if (!existsSync(checkpointOf(out))) continue;
+    const { position } = await readCheckpoint(checkpointOf(out));
+    if (position.epoch > 0 && position.step > 0) return position;
+  }
+}
 
 describe("kill -9 in the middle of an epoch", () => {
   it("and --resume give the weights of the uninterrupted run, bit for bit", async () => {
     const [whole, cut] = [join(folder, "whole"), join(folder, "cut")];
-    await trainModel(request(whole));
-    expect(await killedAt(request(cut), "2 12")).toBe("SIGKILL");
-    const left = await readCheckpoint(join(cut, "checkpoint.safetensors"));
-    // Of 20 steps an epoch: the checkpoint is from within the second one.
-    expect(left.position.epoch).toBe(1);
-    expect(left.position.step).toBeGreaterThan(0);
+    const { code } = await crosstie(...training, "-o", whole).ended;
+    expect(code).toBe(0);
+    const victim = crosstie(...training, "-o", cut);
+    const { epoch } = await withinLaterEpoch(cut);
+    victim.child.kill("SIGKILL");
+    expect((await victim.ended).signal).toBe("SIGKILL");
+    expect(epoch).toBe(1);
     expect(existsSync(join(cut, "training.json"))).toBe(false);
-    const report = await trainModel({ ...request(cut), resume: true });
+    const resumed = await crosstie(...training, "-o", cut, "--resume").ended;
+    expect(resumed.code).toBe(0);
+    const report = JSON.parse(resumed.stdout.trim().split("\n").at(-1) as string) as TrainReport;
     expect(report.history).toHaveLength(3);
-    const [a, b] = [await readCheckpoint(join(whole, "checkpoint.safetensors")),
-      await readCheckpoint(join(cut, "checkpoint.safetensors"))];
+    const [a, b] = [await readCheckpoint(checkpointOf(whole)),
+      await readCheckpoint(checkpointOf(cut))];
     expect([...b.tensors.keys()]).toEqual([...a.tensors.keys()]);
     for (const [name, { data }] of a.tensors) {
       const other = b.tensors.get(name)?.data as Float32Array;
@@ -74,11 +85,14 @@ describe("kill -9 in the middle of an epoch", () => {
     expect(existsSync(join(cut, "training.json"))).toBe(true);
   });
 
-  it("is not resumed under other settings", async () => {
-    const cut = join(folder, "cut");
-    await expect(trainModel({ ...request(cut), seed: 2, resume: true }))
-      .rejects.toThrow(/was made with seed 1, and now it is 2/);
-    await expect(trainModel({ ...request(cut), data: "mnist:train[0:320]", resume: true }))
-      .rejects.toThrow(/was made with data "mnist:train\[0:640\]"/);
+  it.each([
+    [["--seed", "2"], /was made with seed 1, and now it is 2/],
+    [["--data", "mnist:train[0:320]"], /was made with data "mnist:train\[0:1920\]"/],
+  ])("is not resumed under %s", async (other, message) => {
+    const run = crosstie(...training, ...other, "-o", join(folder, "cut"), "--resume");
+    let stderr = "";
+    run.child.stderr?.on("data", (text: Buffer) => (stderr += text.toString()));
+    expect((await run.ended).code).toBe(1);
+    expect(stderr).toMatch(message);
   });
 });

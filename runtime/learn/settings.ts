@@ -1,0 +1,106 @@
+/**
+ * The settings of a run from what was asked and what the recipe says, and the refusal of what does
+ * not go together. An option that would have no effect is refused by name: nobody should believe
+ * that it had one.
+ */
+import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
+import { UserError } from "../../compiler/errors.ts";
+import type { RecipeTraining } from "../../models/recipes.ts";
+import type { Solver } from "./blockRunner.ts";
+import type { Optimiser } from "./optimiser.ts";
+import type { Algorithm, TrainingSettings } from "./train.ts";
+
+export interface AskedSettings {
+  readonly algorithm?: Algorithm | undefined;
+  readonly training?: Partial<RecipeTraining> | undefined;
+  readonly points?: number | undefined;
+  readonly seed?: number | undefined;
+}
+
+type Uses = { readonly beta: boolean; readonly points: boolean };
+const nudged: Uses = { beta: true, points: false };
+const unnudged: Uses = { beta: false, points: false };
+
+/** Which options an algorithm heeds. */
+const heeds: Record<Algorithm, Uses> = {
+  "p-ep": nudged, "n-ep": nudged, "c-ep": nudged, "random-ep": nudged,
+  "h-ep": { beta: true, points: true },
+  "cl": unnudged, "p-cpl": nudged, "n-cpl": nudged, "c-cpl": nudged, "continual": nudged,
+  "implicit": unnudged, "recurrent": unnudged, "truncated": unnudged,
+};
+
+/** Points on the circle that the holomorphic estimator takes unless told. */
+const usualPoints = 4;
+
+/** @throws UserError for options that contradict each other, naming the one to change. */
+export function trainingSettings(
+  asked: AskedSettings, model: FfEbm, recipe: RecipeTraining,
+): TrainingSettings {
+  const algorithm = asked.algorithm ?? "c-ep";
+  refuseUnheeded(algorithm, asked);
+  const given = Object.entries(asked.training ?? {}).filter(([, value]) => value !== undefined);
+  const training: RecipeTraining = { ...recipe, ...Object.fromEntries(given) };
+  const { learningRate, finalRate = 0, decay, clip, batch, epochs, beta } = training;
+  return {
+    algorithm, beta, points: asked.points ?? usualPoints, solver: solverOf(training),
+    optimiser: optimiserOf(algorithm, asked.training, training),
+    learningRate, finalRate, decay, rates: ratesOf(model, training.rates ?? {}),
+    bound: clip ?? null, batch, epochs, seed: asked.seed ?? 1,
+  };
+}
+
+function refuseUnheeded(algorithm: Algorithm, { training, points }: AskedSettings): void {
+  const refuse = (flag: string, others: (uses: Uses) => boolean): never => {
+    const names = (Object.keys(heeds) as Algorithm[]).filter((name) => others(heeds[name]));
+    throw new UserError(`${algorithm} does not heed it`, {
+      place: flag, remedy: `leave it away, or use one of ${names.join(", ")}`,
+    });
+  };
+  if (training?.beta !== undefined && !heeds[algorithm].beta) refuse("--beta", ({ beta }) => beta);
+  if (points !== undefined && !heeds[algorithm].points) {
+    refuse("--points", ({ points: p }) => p);
+  }
+}
+
+export function solverOf({ freeSweeps, nudgedSweeps, tolerance, order }: RecipeTraining): Solver {
+  const until = tolerance === undefined ? {} : { tolerance, checkEvery: 4 };
+  return {
+    order: order ?? "asynchronous",
+    free: { sweeps: freeSweeps, ...until }, nudged: { sweeps: nudgedSweeps, ...until },
+  };
+}
+
+function optimiserOf(
+  algorithm: Algorithm, asked: Partial<RecipeTraining> | undefined, training: RecipeTraining,
+): Optimiser {
+  // Continual EP moves parameters within the nudged phase, by plain steps along the increments.
+  const isContinual = algorithm === "continual";
+  if (isContinual && asked?.optimiser === "adam") {
+    throw new UserError("Continual updates are plain steps, without Adam's moments", {
+      place: "--optimiser", remedy: "use --optimiser sgd, or another algorithm",
+    });
+  }
+  const name = isContinual ? "sgd" : training.optimiser ?? "adam";
+  if (name === "sgd") return { kind: "sgd", momentum: training.momentum ?? 0 };
+  if (asked?.momentum === undefined) return { kind: "adam" };
+  throw new UserError("Adam has moments of its own", {
+    place: "--momentum", remedy: "use --optimiser sgd, or leave it away",
+  });
+}
+
+/** Factors by parameter, from factors by what names begin with. */
+function ratesOf(
+  { parameters }: FfEbm, given: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const rates: Record<string, number> = {};
+  for (const [layer, factor] of Object.entries(given)) {
+    const meant = parameters.filter(({ name }) => name === layer || name.startsWith(`${layer}.`));
+    if (meant.length === 0) {
+      throw new UserError(`No parameter's name begins with "${layer}"`, {
+        place: "--rate", remedy: `give one of ${parameters.map(({ name }) => name).join(", ")}`,
+      });
+    }
+    for (const { name } of meant) rates[name] = factor;
+  }
+  return rates;
+}

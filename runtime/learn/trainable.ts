@@ -1,0 +1,115 @@
+/**
+ * Opens what `train` and `check-gradients` are given by name: a recipe, or an ONNX file whose
+ * layers become blocks. What comes out can be trained at once: the model, where its parameters
+ * start, its data set, and settings that suit it.
+ *
+ * Not the data itself (`runtime/data/`), and no training (`train.ts`).
+ */
+import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
+import { ffEbmFromGraph } from "../../compiler/energy/fromGraph.ts";
+import { UserError } from "../../compiler/errors.ts";
+import { importModel } from "../../compiler/onnx/import.ts";
+import type { Preprocessing } from "../../models/card.ts";
+import { buildFfEbm, costRules, startValues } from "../../models/ffEbm.ts";
+import { recipes, type Recipe, type RecipeTraining } from "../../models/recipes.ts";
+import { loadCard } from "../data/card.ts";
+import { openDataset, type Dataset } from "../data/dataset.ts";
+import { parseDataSpec, type Split } from "../data/spec.ts";
+import { loadModel } from "../files/modelFiles.ts";
+import type { Checkpoint } from "./checkpoint.ts";
+
+export interface Trainable {
+  readonly model: FfEbm;
+  /** Parameters and running statistics before the first step. */
+  readonly start: (seed: number) => Checkpoint["tensors"];
+  /** Name of the data set that the model is for; none when nothing says. */
+  readonly dataset: string | undefined;
+  readonly preprocessing: Preprocessing | undefined;
+  readonly training: RecipeTraining;
+  /** Said when the model means something else than the file given. */
+  readonly note: string | null;
+}
+
+export interface TrainableRequest {
+  /** Name of a recipe, or path of an ONNX file. */
+  readonly model: string;
+  /** Layers per block, for ONNX models; 1 keeps the file's meaning. */
+  readonly blockSize?: number | undefined;
+}
+
+/** For models that bring no settings of their own: small steps around trained weights. */
+const imported: RecipeTraining = {
+  beta: 0.2, freeSweeps: 15, nudgedSweeps: 10, learningRate: 1e-4, decay: 0, batch: 64, epochs: 1,
+};
+
+function fromRecipe(recipe: Recipe): Trainable {
+  const built = buildFfEbm(recipe.plan);
+  return {
+    model: built.model, start: (seed) => startValues(built, seed), dataset: recipe.dataset,
+    preprocessing: recipe.preprocessing, training: recipe.training, note: null,
+  };
+}
+
+async function fromOnnx(path: string, blockSize: number): Promise<Trainable> {
+  const model = await loadModel(path);
+  const card = await loadCard(path);
+  // The statistics that a batch-norm was trained with are no weights.
+  const statistics = new Set(model.graph.nodes.flatMap(({ operator, inputs }) =>
+    (operator === "BatchNormalization" ? inputs.slice(3, 5) : [])));
+  const conversion = ffEbmFromGraph(importModel(model).graph, {
+    blockSize, loss: costRules["cross-entropy"], isFrozen: (name) => statistics.has(name),
+  });
+  const tensors = new Map([...conversion.parameters].map(([name, { shape, data }]) =>
+    [name, { shape, data: Float32Array.from(data) }]));
+  return {
+    model: conversion.model, start: () => tensors, dataset: card?.dataset,
+    preprocessing: card?.preprocessing, training: imported,
+    note: conversion.isChanged
+      ? "consecutive layers were merged into blocks: this is another model than the file's, and " +
+        "needs training" : null,
+  };
+}
+
+/** @throws UserError when the name is neither a recipe nor a file that can be trained. */
+export async function openTrainable({ model, blockSize }: TrainableRequest): Promise<Trainable> {
+  if (/\.onnx$/i.test(model)) return fromOnnx(model, blockSize ?? 1);
+  if (Object.hasOwn(recipes, model)) {
+    if (blockSize === undefined || blockSize === 1) {
+      return fromRecipe(recipes[model as keyof typeof recipes]);
+    }
+    throw new UserError(`The blocks of ${model} are what its recipe says`, {
+      place: "--block-size", remedy: "leave it away, or give an ONNX file",
+    });
+  }
+  throw new UserError(`"${model}" is neither a recipe nor an ONNX file`, {
+    place: "model",
+    remedy: `give a path that ends in .onnx, or one of ${Object.keys(recipes).join(", ")}`,
+  });
+}
+
+/** Where data comes from, and how: the words of the command line. */
+export interface DataRequest {
+  readonly data?: string | undefined;
+  readonly dataDir?: string | undefined;
+}
+
+/** @throws UserError when neither the request nor the model names any data. */
+export async function openData(
+  trainable: Trainable, { data, dataDir }: DataRequest, split: Split,
+): Promise<Dataset> {
+  const { dataset, preprocessing, model } = trainable;
+  const spec = data ?? (dataset === undefined ? undefined : `${dataset}:${split}`);
+  if (spec === undefined) {
+    throw new UserError("nothing says which data the model is for", {
+      place: "--data", remedy: "give --data and --test, or a model card beside the file",
+    });
+  }
+  return openDataset(spec, { dataDir, preprocessing, shape: model.input.shape });
+}
+
+/** The test data that belongs to training data: the other split of a named data set. */
+export function testSpecFor(data: string | undefined): string | undefined {
+  if (data === undefined) return undefined;
+  const spec = parseDataSpec(data);
+  return spec.kind === "named" && spec.split === "train" ? `${spec.name}:test` : undefined;
+}

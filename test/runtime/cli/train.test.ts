@@ -1,0 +1,95 @@
+/** `train` on small pieces of MNIST: what it prints, and what it refuses. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { EpochRecord } from "../../../runtime/learn/checkpoint.ts";
+import type { TrainReport } from "../../../runtime/learn/trainModel.ts";
+import { crosstie } from "../../support/cli.ts";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "crosstie-train-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const few = ["--data", "mnist:train[0:256]", "--test", "mnist:test[0:50]", "--epochs", "2"];
+
+/** Runs `train --json`; lines of its output as documents. */
+async function train(...words: string[]): Promise<{ epochs: EpochRecord[]; report: TrainReport }> {
+  const { code, stdout, stderr } = await crosstie("train", ...words, "--json");
+  expect(code, stderr).toBe(0);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line) as unknown);
+  return { epochs: lines.slice(0, -1) as EpochRecord[], report: lines.at(-1) as TrainReport };
+}
+
+async function refusal(...words: string[]): Promise<string> {
+  const { code, stdout, stderr } = await crosstie("train", ...words);
+  expect(code, stderr).toBe(1);
+  expect(stdout).toBe("");
+  return stderr;
+}
+
+describe("train", () => {
+  test("prints a line per epoch and then the document, and leaves both files", async () => {
+    const out = join(folder, "dhn");
+    const { epochs, report } = await train("mnist-dhn", ...few, "-o", out, "--seed", "3");
+    expect(epochs.map(({ epoch }) => epoch)).toEqual([1, 2]);
+    expect(report.history).toEqual(epochs);
+    expect(report.accuracy).toBe(epochs[1]?.accuracy);
+    // Chance is 0.1.
+    expect(report.accuracy).toBeGreaterThan(0.4);
+    expect(report).toMatchObject({
+      data: "mnist:train[0:256]", test: "mnist:test[0:50]", chip: "none",
+      settings: { seed: 3, algorithm: "c-ep", epochs: 2 },
+    });
+    expect(JSON.parse(readFileSync(join(out, "training.json"), "utf8"))).toEqual(report);
+    expect(existsSync(join(out, "checkpoint.safetensors"))).toBe(true);
+  });
+
+  test("hands every option on", async () => {
+    const { report } = await train("mnist-dhn", ...few, "--epochs", "1", "--algorithm", "n-ep",
+      "--beta", "0.3", "--free-sweeps", "7", "--nudged-sweeps", "5", "--order", "synchronous",
+      "--tolerance", "1e-4", "--batch", "32", "--optimiser", "sgd", "--momentum", "0.9",
+      "--learning-rate", "0.01", "--final-rate", "0.001", "--decay", "1e-4",
+      "--rate", "block0=0.5", "--rate", "feed0.weight=2e0", "--clip", "0.4", "--chip", "ideal");
+    const phase = (sweeps: number) => ({ sweeps, tolerance: 1e-4 });
+    expect(report).toMatchObject({ chip: "ideal", settings: {
+      algorithm: "n-ep", beta: 0.3, batch: 32, learningRate: 0.01, finalRate: 0.001, decay: 1e-4,
+      solver: { order: "synchronous", free: phase(7), nudged: phase(5) },
+      optimiser: { kind: "sgd", momentum: 0.9 }, bound: 0.4,
+      rates: { "block0.layer2.W": 0.5, "block0.layer2.b": 0.5, "feed0.weight": 2 },
+    } });
+  });
+
+  test("says on standard error, without --json, how each epoch went", async () => {
+    const { code, stdout, stderr } = await crosstie("train", "mnist-dhn", ...few);
+    expect(code, stderr).toBe(0);
+    expect(stderr).toMatch(/epoch 2: loss .*, training .* %, test .* %, residual .*, .*samples\/s/);
+    expect(stdout).toMatch(/accuracy on mnist:test\[0:50\]: \d+\.\d+ %/);
+  });
+});
+
+describe("train refuses", () => {
+  test.each([
+    [["--algorithm", "implicit", "--beta", "0.1"], /implicit does not heed it.*one of p-ep/],
+    [["--points", "6"], /--points: c-ep does not heed it.*one of h-ep/],
+    [["--momentum", "0.5"], /--momentum: Adam has moments of its own.*--optimiser sgd/],
+    [["--algorithm", "continual", "--optimiser", "adam"], /--optimiser: Continual updates/],
+    [["--rate", "block7=2"], /"block7"\. give one of .*block0\.layer2\.W/],
+    [["--rate", "block0=fast"], /--rate: "block0=fast" gives no layer a factor/],
+    [["--beta", "0"], /--beta: "0" is not a number above 0/],
+    [["--block-size", "2"], /--block-size: The blocks of mnist-dhn are what its recipe says/],
+    [["--chip", "simulated"], /--chip: Blocks do not relax on the simulated chip yet/],
+    [["--algorithm", "h-ep"], /clamp units of .* are not holomorphic.*sigmoid, tanh or linear/],
+    [["--resume"], /--resume: there is no folder to resume from/],
+  ])("%s, naming the option and the remedy", async (words, message) => {
+    expect(await refusal("mnist-dhn", ...few, ...words)).toMatch(message);
+  });
+
+  test("to go on when the loss is no number, saying what to change", async () => {
+    const message = await refusal("mnist-dhn", ...few, "--optimiser", "sgd",
+      "--learning-rate", "1e30");
+    expect(message).toMatch(/block0: The relaxation diverged.*lower learning rate/);
+  });
+});
