@@ -14,6 +14,8 @@ export interface NetlistRequest {
   readonly tile: string;
   /** Volts, one per row of the tile (.npy); the target's read voltage on every row without it. */
   readonly volt?: string;
+  /** Resistors for all cells, whatever current-voltage law the target's device has. */
+  readonly linear?: boolean;
   /** Where to write it. */
   readonly out?: string;
 }
@@ -44,7 +46,8 @@ export async function netlistOf(request: NetlistRequest): Promise<NetlistResult>
   }
   const volt = await voltages(request.volt, tile.rows, source.target.input.readVoltage.value);
   const cells = source.read(tile.conductances);
-  const netlist = tileNetlist(source.config, tile, cells, volt, source.cells);
+  const law = request.linear === true ? undefined : source.cells;
+  const netlist = tileNetlist(source.config, tile, cells, volt, law);
   if (request.out !== undefined) await writeFileAtomic(request.out, netlist);
   return {
     tile: tile.id,

@@ -11,6 +11,7 @@ export const netlist: CommandSpec = {
   ],
   options: [
     { flags: "--volt <file>", description: "row voltages (.npy); the read voltage without it" },
+    { flags: "--linear", description: "resistors for cells that have a nonlinear law" },
     { flags: "-o, --out <file>", description: "write it instead of printing it" },
   ],
   example:
@@ -21,6 +22,7 @@ export const netlist: CommandSpec = {
     return netlistOf({
       directory: directory as string,
       tile: tile as string,
+      linear: options.flag("linear"),
       ...(volt === undefined ? {} : { volt }),
       ...(out === undefined ? {} : { out }),
     });
