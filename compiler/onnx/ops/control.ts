@@ -3,12 +3,15 @@
  * data computes both and selects, and loops are written out, round by round. How often a loop runs
  * must therefore be known, from the model or from the inputs that it is specialised for.
  */
+import { UserError } from "../../errors.ts";
 import { shapesEqual, type Dim } from "../../graph/dim.ts";
 import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import type { RuleContext } from "../context.ts";
 import type { OnnxGraph } from "../model.ts";
 import { dimAt, pick, range, unsqueeze, zeros } from "../lowering.ts";
 import type { Family, Rule } from "../operator.ts";
+import { NeedsConcrete, NeedsValue } from "../refusal.ts";
+import { MissingInside } from "../scope.ts";
 
 /** More rounds than this are a mistake in the model, or no business of a graph. */
 const mostRounds = 10_000;
@@ -20,16 +23,32 @@ const conditional: Rule = (c) => {
     c.subgraph(c.graph(taken ? "then_branch" : "else_branch"), []);
   const known = c.tryElements(condition);
   if (known) return branch(known[0] !== 0);
-  const [yes, no] = [branch(true), branch(false)];
-  const alike = yes.length === no.length && yes.every((v, i) => {
-    const other = (no[i] as Value).type;
-    return v.type.dtype === other.dtype && shapesEqual(v.type.shape, other.shape);
-  });
-  if (!alike) return c.elements(condition)[0] !== 0 ? yes : no;
+  const [yes, no] = [attempt(() => branch(true)), attempt(() => branch(false))];
+  if (!yes || !no || !alike(yes, no)) return branch(c.elements(condition)[0] !== 0);
   c.note("both branches are computed, one is selected");
   const flag = b.reshape(condition, []);
   return yes.map((v, i) => b.where(flag, v, no[i] as Value));
 };
+
+/**
+ * A branch that is never taken for the sizes at hand may contradict them: a model for two sampling
+ * rates has a branch for each. Such a branch gives undefined, and the condition decides.
+ */
+function attempt(branch: () => Value[]): Value[] | undefined {
+  try {
+    return branch();
+  } catch (error) {
+    const wanting = error instanceof NeedsConcrete || error instanceof NeedsValue;
+    if (wanting || !(error instanceof UserError || error instanceof MissingInside)) throw error;
+    return undefined;
+  }
+}
+
+const alike = (yes: readonly Value[], no: readonly Value[]): boolean =>
+  yes.length === no.length && yes.every((v, i) => {
+    const other = (no[i] as Value).type;
+    return v.type.dtype === other.dtype && shapesEqual(v.type.shape, other.shape);
+  });
 
 /** Joins the rounds' results along a new axis. */
 function stack(c: RuleContext, parts: readonly Value[], axis = 0): Value {

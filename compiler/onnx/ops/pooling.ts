@@ -5,7 +5,7 @@ import { rankOf, shapeOf, type Value } from "../../graph/graph.ts";
 import { tensor } from "../../graph/tensor.ts";
 import type { RuleContext } from "../context.ts";
 import { range, zeros } from "../lowering.ts";
-import { allAxes, outputsOf, spatialOf, windows, type Spatial } from "../spatial.ts";
+import { allAxes, outputsOf, spanOf, spatialOf, windows, type Spatial } from "../spatial.ts";
 import type { Family, Rule } from "../operator.ts";
 
 const windowAxes = (rank: number, n: number): number[] => range(rank, rank + n);
@@ -13,9 +13,23 @@ const windowAxes = (rank: number, n: number): number[] => range(rank, rank + n);
 const lowest = (v: Value): number =>
   (isFloat(v.type.dtype) ? -Infinity : integerRange(v.type.dtype).min);
 
+/**
+ * The operand and its windows. A window that hangs over an axis by less than a stride is cut: the
+ * specification gives no element there, runtimes divide toward zero and give one, and networks fed
+ * images that are a little too small rely on it.
+ */
 function pooled(c: RuleContext): { x: Value; s: Spatial } {
   const x = c.input(0);
-  return { x, s: spatialOf(c, x, c.ints("kernel_shape")) };
+  const s = spatialOf(c, x, c.ints("kernel_shape"));
+  const extents = c.concreteShape(shapeOf(x).slice(2));
+  const cut = extents.map((extent, i) => {
+    const [low, high, stride] = [s.low[i], s.high[i], s.strides[i]] as [number, number, number];
+    const over = spanOf(s.kernel[i] as number, s.dilations[i] as number) - extent - low - high;
+    return extent > 0 && over > 0 && over < stride ? over : 0;
+  });
+  if (cut.every((over) => over === 0)) return { x, s };
+  c.note("a window is larger than its axis and is cut");
+  return { x, s: { ...s, extra: s.extra.map((extra, i) => Math.max(extra, cut[i] as number)) } };
 }
 
 const maxPool: Rule = (c) => {

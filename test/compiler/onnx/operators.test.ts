@@ -56,6 +56,15 @@ describe("elementwise", () => {
   });
 });
 
+test("a pooling window that hangs over by less than a stride is cut, one by more is empty", () => {
+  const x = floats([1, 1, 1, 3], 3, 1, 2);
+  const pool = { kernel_shape: [2, 2], strides: [2, 1] };
+  expect(run("MaxPool", [x], pool).map((t) => [t.shape, elements(t)]))
+    .toEqual([[[1, 1, 1, 2], [3, 2]]]);
+  expect(values("AveragePool", [x], pool)).toEqual([2, 1.5]);
+  expect(run("MaxPool", [x], { ...pool, strides: [1, 1] })[0]?.shape).toEqual([1, 1, 0, 2]);
+});
+
 describe("movement", () => {
   test.each([
     ["backwards to the first element", [4], [-(2 ** 40)], [-2], [4, 2, 0]],

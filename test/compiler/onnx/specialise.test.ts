@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { evaluateGraph } from "../../../compiler/graph/evaluate.ts";
 import type { Tensor } from "../../../compiler/graph/tensor.ts";
+import { importModel } from "../../../compiler/onnx/import.ts";
 import { specialise } from "../../../compiler/onnx/specialise.ts";
 import {
   elements, floats, graph, ints, model, node, number, tensorType, type ModelParts,
@@ -85,6 +86,43 @@ test("branches of different shapes are decided by the condition", () => {
   const x = floats([1], 3);
   expect(specialised(parts, { x, c: number(1, "bool") }).outputs).toEqual({ y: [[1], [-3]] });
   expect(specialised(parts, { x, c: number(0, "bool") }).outputs).toEqual({ y: [[2], [3, 3]] });
+});
+
+test("a branch that contradicts the sizes at hand is left to the condition", () => {
+  const wide = (width: number) => graph({
+    nodes: [node("MatMul", ["x", `w${width}`], ["y_"])], outputs: ["y_"],
+  });
+  const parts: ModelParts = {
+    nodes: [
+      node("Equal", ["rate", "two"], ["c"]),
+      node("If", ["c"], ["y"], { then_branch: wide(2), else_branch: wide(3) }),
+    ],
+    inputs: { x: tensorType("float32", ["N", "T"]), rate: tensorType("int64", []) },
+    outputs: ["y"],
+    weights: {
+      two: number(2, "int64"), w2: floats([2, 1], 1, 10), w3: floats([3, 1], 1, 10, 100),
+    },
+  };
+  const two = specialised(parts, { x: floats([1, 2], 3, 4), rate: number(2, "int64") });
+  expect(two.outputs).toEqual({ y: [[1, 1], [43]] });
+  const three = specialised(parts, { x: floats([1, 3], 3, 4, 5), rate: number(3, "int64") });
+  expect(three.outputs).toEqual({ y: [[1, 1], [543]] });
+  expect(three.report.values.map((v) => v.operator)).toEqual(["If"]);
+  expect(() => importModel(model(parts), { bind: { N: 1, T: 3 } }))
+    .toThrow('If depends on the elements of "c", computed from rate');
+});
+
+test("an operator that is not supported in a branch never taken stands in nobody's way", () => {
+  const parts: ModelParts = {
+    nodes: [node("If", ["c"], ["y"], {
+      then_branch: graph({ nodes: [node("Neg", ["x"], ["a"])], outputs: ["a"] }),
+      else_branch: graph({ nodes: [node("NoSuch", ["x"], ["b"])], outputs: ["b"] }),
+    })],
+    inputs: { x: tensorType("float32", [1]), c: tensorType("bool", []) }, outputs: ["y"],
+  };
+  const x = floats([1], 3);
+  expect(specialised(parts, { x, c: number(1, "bool") }).outputs).toEqual({ y: [[1], [-3]] });
+  expect(() => specialised(parts, { x, c: number(0, "bool") })).toThrow("NoSuch");
 });
 
 test("an array of the wrong rank is refused, not bound", () => {
