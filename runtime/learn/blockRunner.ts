@@ -18,6 +18,7 @@ import {
 } from "../../compiler/energy/sweep.ts";
 import { unitRules } from "../../compiler/energy/units.ts";
 import { UserError } from "../../compiler/errors.ts";
+import { poolConvolutions } from "../../compiler/passes/pooledConvolution.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import type { Phase, Stencil } from "./estimators.ts";
 import type { Helpers } from "./helpers.ts";
@@ -86,7 +87,9 @@ export class BlockRunner {
   constructor(engine: Engine, helpers: Helpers, block: Block, solver: Solver) {
     this.engine = engine;
     this.helpers = helpers;
-    this.block = block;
+    // The same energy in fewer products: every sweep pays for them.
+    this.block = block.kind === "energy"
+      ? { ...block, interaction: poolConvolutions.run(block.interaction) } : block;
     this.solver = solver;
   }
 

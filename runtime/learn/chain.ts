@@ -12,6 +12,7 @@ import {
   blocksOf, costBlock, mixesSamples, outputName, readsOf, type DigitalStage, type FfEbm,
 } from "../../compiler/energy/ffEbm.ts";
 import { pullName, segmentBackward } from "../../compiler/energy/segment.ts";
+import { poolConvolutions } from "../../compiler/passes/pooledConvolution.ts";
 import {
   BlockRunner, type BlockGradients, type BlockPass, type Pull, type Solver,
 } from "./blockRunner.ts";
@@ -107,7 +108,8 @@ export class Chain {
     for (const stage of [...this.model.stages, this.model.loss]) {
       if (stage.kind === "digital") {
         const graph = (mode === "inference" && stage.inference) || stage.graph;
-        const segment = await this.#prepare(`${stage.name} ${mode}`, () => graph);
+        const segment = await this.#prepare(`${stage.name} ${mode}`, () =>
+          poolConvolutions.run(graph));
         const outputs = await segment.run(new Map([...parameters, ...values]));
         outputs.forEach((held, name) => values.set(name, held));
         continue;
@@ -203,7 +205,7 @@ export class Chain {
     const outputs = [...cotangents.keys()];
     if (outputs.length === 0) return;
     const backward = await this.#prepare(`${stage.name} backward ${outputs}`, () =>
-      segmentBackward(stage.graph, { outputs, ...this.#split(stage) }));
+      segmentBackward(poolConvolutions.run(stage.graph), { outputs, ...this.#split(stage) }));
     const named = [...cotangents].map(([name, held]) => [pullName(name), held] as const);
     const gradients = await backward.run(new Map([...parameters, ...pass.values, ...named]));
     await this.#sort(gradients, pulls, found);
