@@ -4,6 +4,7 @@ export type { Compiled, CompileOptions } from "../compiler/compile.ts";
 export { InternalError, UserError } from "../compiler/errors.ts";
 export { inspectModel, type Inspection } from "../compiler/onnx/inspect.ts";
 export { compileModel, type CompileRequest, type CompileResult } from "./api/compileModel.ts";
+export { exportModel, type ExportRequest, type ExportResult } from "./api/exportModel.ts";
 export { netlistOf, type NetlistRequest, type NetlistResult } from "./api/netlist.ts";
 export { profileModel, type ProfileRequest, type ProfileResult } from "./api/profile.ts";
 export { runModel, type RunRequest, type RunResult } from "./api/run.ts";

@@ -3,17 +3,17 @@
  * primitive (`writeRules.ts`), symbolic sizes as named dimensions. Works on any graph, folded or
  * trained; what the importer recognised as one operator comes out as its primitives.
  *
- * Encoding is onnx-proto's. Everything is held in memory; a model beyond 2 GB needs external data,
- * which is not written here.
+ * Encoding is onnx-proto's. A protobuf message ends at 2 GB; larger models have their weights in a
+ * file beside them, given out here tensor by tensor (`writeWithData`), so none is held twice.
  */
 import onnxProto from "onnx-proto";
 import { dimToString, isStatic, symbolsOf, type Dim } from "../graph/dim.ts";
 import type { DType } from "../graph/dtype.ts";
-import type { Graph, Node, PrimName, Value } from "../graph/graph.ts";
+import { constantOf, type Graph, type Node, type PrimName, type Value } from "../graph/graph.ts";
 import { floatToBfloat, floatToHalf } from "../graph/half.ts";
-import { sizeOf, splat, tensor, type Tensor } from "../graph/tensor.ts";
+import { denseData, sizeOf, splat, tensor, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../errors.ts";
-import { elementTypeCode } from "./elementTypes.ts";
+import { bytesPerElement, elementTypeCode } from "./elementTypes.ts";
 import { writeRules, type NodeWriter, type WrittenAttribute } from "./writeRules.ts";
 
 const { onnx } = onnxProto;
@@ -27,37 +27,72 @@ const [opset, irVersion] = [21, 10];
 /** A repeated element is written as such from this many elements on. */
 const largeSplat = 64;
 
+/** Weights of fewer bytes stay in the model file: shapes and the like are read while importing. */
+const smallBytes = 4096;
+/** Where each weight of a data file begins, so that readers may map it into memory. */
+const alignment = 64;
+
+export interface WriteOptions {
+  /** Text kept with what a node of the graph is written as (the `doc_string` of ONNX nodes). */
+  readonly describe?: (node: Node) => string | undefined;
+  /** Entries of the file's own metadata. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** A model whose weights lie in another file. */
+export interface WrittenWithData {
+  readonly model: Uint8Array;
+  /** The data file's content, in pieces that are made when asked for. */
+  readonly data: Iterable<Uint8Array>;
+}
+
 /**
  * The bytes of an ONNX model that computes the graph.
  * @throws UnsupportedError for what no stable ONNX operator expresses (random bits, bit casts)
  */
-export function writeModel(graph: Graph): Uint8Array {
-  const writer = new Writer(graph);
-  return writer.model();
+export function writeModel(graph: Graph, options: WriteOptions = {}): Uint8Array {
+  return new Writer(graph, options).model();
 }
 
-const encoders: Partial<Record<DType, (values: readonly number[]) => ArrayBufferView>> = {
+/** As `writeModel`, with weights in a file that the model calls `location`. */
+export function writeWithData(
+  graph: Graph, location: string, options: WriteOptions = {},
+): WrittenWithData {
+  const writer = new Writer(graph, options, location);
+  return { model: writer.model(), data: writer.data() };
+}
+
+/** Bytes that a graph's weights take in a file. */
+export const weightBytes = (graph: Graph): number => graph.nodes.reduce((sum, node) => {
+  const t = node.outputs[0] && constantOf(node.outputs[0]);
+  return t && !t.splat ? sum + sizeOf(t.shape) * bytesPerElement[t.dtype] : sum;
+}, 0);
+
+type Elements = ArrayLike<number> & Iterable<number>;
+
+/** The elements as they lie in a file; their own array where that is the same. */
+const encoders: Readonly<Record<DType, (values: Elements) => ArrayBufferView>> = {
   float16: (v) => Uint16Array.from(v, floatToHalf),
   bfloat16: (v) => Uint16Array.from(v, floatToBfloat),
-  float32: (v) => Float32Array.from(v),
-  float64: (v) => Float64Array.from(v),
+  float32: (v) => (v instanceof Float32Array ? v : Float32Array.from(v)),
+  float64: (v) => (v instanceof Float64Array ? v : Float64Array.from(v)),
   int8: (v) => Int8Array.from(v), int16: (v) => Int16Array.from(v),
-  int32: (v) => Int32Array.from(v), int64: (v) => BigInt64Array.from(v, BigInt),
-  uint8: (v) => Uint8Array.from(v), uint16: (v) => Uint16Array.from(v),
-  uint32: (v) => Uint32Array.from(v), uint64: (v) => BigUint64Array.from(v, BigInt),
+  int32: (v) => (v instanceof Int32Array ? v : Int32Array.from(v)),
+  int64: (v) => BigInt64Array.from(v, BigInt),
+  uint8: (v) => (v instanceof Uint8Array ? v : Uint8Array.from(v)),
+  uint16: (v) => Uint16Array.from(v), uint32: (v) => Uint32Array.from(v),
+  uint64: (v) => BigUint64Array.from(v, BigInt),
   bool: (v) => Uint8Array.from(v),
 };
 
-function tensorProto(name: string, t: Tensor): TensorProto {
-  const size = sizeOf(t.shape);
-  const values = t.splat ? new Array<number>(size).fill(t.data[0] as number) : Array.from(t.data);
-  const encode = encoders[t.dtype] as NonNullable<(typeof encoders)[DType]>;
-  const { buffer, byteOffset, byteLength } = encode(values);
-  return {
-    name, dims: [...t.shape], dataType: elementTypeCode(t.dtype),
-    rawData: new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength),
-  };
+function bytesOf(t: Tensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = encoders[t.dtype](denseData(t));
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
+
+const tensorProto = (name: string, t: Tensor): TensorProto => ({
+  name, dims: [...t.shape], dataType: elementTypeCode(t.dtype), rawData: bytesOf(t),
+});
 
 function attributeProto(name: string, value: WrittenAttribute): AttributeProto {
   const { INT, INTS, STRING, TENSOR } = onnx.AttributeProto.AttributeType;
@@ -74,17 +109,27 @@ class Writer implements NodeWriter {
   readonly #names = new Map<Value, string>();
   readonly #taken = new Set<string>();
   readonly #shared = new Map<string, string>();
+  readonly #options: WriteOptions;
+  /** Name of the data file, when there is one, and the weights that lie in it. */
+  readonly #location: string | undefined;
+  readonly #outside: Tensor[] = [];
+  #outsideBytes = 0;
   /** What the next emitted names are made from: the value that is being written. */
   #prefix = "";
+  /** Text for the nodes that are being written. */
+  #docString: string | undefined;
 
-  constructor(graph: Graph) {
+  constructor(graph: Graph, options: WriteOptions, location?: string) {
     this.#graph = graph;
+    this.#options = options;
+    this.#location = location;
     const places = [...graph.inputs.map((v) => v.name), ...graph.outputs.map((o) => o.name)];
     for (const name of places) this.#taken.add(name);
   }
 
   model(): Uint8Array {
     const { inputs, outputs, nodes, name } = this.#graph;
+    const metadata = Object.entries(this.#options.metadata ?? {});
     for (const v of inputs) this.#names.set(v, v.name);
     for (const node of nodes) this.#write(node);
     for (const { name: wanted, value } of outputs) {
@@ -94,6 +139,7 @@ class Writer implements NodeWriter {
     }
     return onnx.ModelProto.encode({
       irVersion, producerName: "crosstie", opsetImport: [{ domain: "", version: opset }],
+      metadataProps: metadata.map(([key, value]) => ({ key, value })),
       graph: {
         name: name || "graph", node: this.#nodes, initializer: this.#weights,
         input: inputs.map((v) => valueInfo(v.name, v)),
@@ -105,6 +151,7 @@ class Writer implements NodeWriter {
   #write<O extends PrimName>(node: Node<O>): void {
     const value = node.outputs[0] as Value;
     this.#prefix = value.name;
+    this.#docString = this.#options.describe?.(node);
     this.#names.set(value, writeRules[node.op](this, node));
   }
 
@@ -136,6 +183,7 @@ class Writer implements NodeWriter {
       opType, name: `${name}/${opType}`, input: [...inputs],
       output: [...unread, name],
       attribute: Object.entries(attributes).map(([key, value]) => attributeProto(key, value)),
+      ...(this.#docString === undefined ? {} : { docString: this.#docString }),
     });
     return name;
   }
@@ -152,9 +200,31 @@ class Writer implements NodeWriter {
       return this.emit("ConstantOfShape", [shape], { value });
     }
     const name = this.#fresh(`${this.#prefix || "weight"}.value`);
-    this.#weights.push(tensorProto(name, t));
+    this.#weights.push(this.#weight(name, t));
     if (small) this.#shared.set(key, name);
     return name;
+  }
+
+  #weight(name: string, t: Tensor): TensorProto {
+    const length = sizeOf(t.shape) * bytesPerElement[t.dtype];
+    if (this.#location === undefined || length < smallBytes) return tensorProto(name, t);
+    const place = { location: this.#location, offset: this.#outsideBytes, length };
+    this.#outside.push(t);
+    this.#outsideBytes += length + padding(length);
+    return {
+      name, dims: [...t.shape], dataType: elementTypeCode(t.dtype),
+      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+      externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
+    };
+  }
+
+  /** What the data file holds, once the model is written. */
+  *data(): Generator<Uint8Array> {
+    for (const t of this.#outside) {
+      const bytes = bytesOf(t);
+      yield bytes;
+      yield new Uint8Array(padding(bytes.length));
+    }
   }
 
   size(d: Dim): string {
@@ -197,6 +267,9 @@ class Writer implements NodeWriter {
     return this.emit("Concat", dims.map((d) => this.size(d)), { axis: 0 });
   }
 }
+
+/** Bytes that fill up to the alignment. */
+const padding = (length: number): number => (alignment - length % alignment) % alignment;
 
 /** Text that tells -0 from 0 and keeps NaN. */
 const show = (x: number): string => (Object.is(x, -0) ? "-0" : String(x));

@@ -3,6 +3,7 @@ import type { CommandSpec } from "../command.ts";
 import { checkGradients } from "./checkGradients.ts";
 import { compileCommand } from "./compile.ts";
 import { demo } from "./demo.ts";
+import { exportCommand } from "./export.ts";
 import { fetchData } from "./fetchData.ts";
 import { inspect } from "./inspect.ts";
 import { netlist } from "./netlist.ts";
@@ -17,6 +18,7 @@ import { verify } from "./verify.ts";
 export const commands: readonly CommandSpec[] = [
   inspect,
   compileCommand,
+  exportCommand,
   run,
   simulate,
   profile,
