@@ -13,6 +13,7 @@ export { solveArrayFile } from "./chip/wires/solveArrayFile.ts";
 export { openDevice } from "./device/open.ts";
 export { loadModel } from "./files/modelFiles.ts";
 export { listTargets, loadTarget } from "./files/targetFiles.ts";
+export { checkModel, type CheckModelRequest, type ModelCheck } from "./learn/checkModel.ts";
 export { checkReference } from "./learn/reference.ts";
 export { trainModel, type TrainReport, type TrainRequest } from "./learn/trainModel.ts";
 export { openEngine } from "./learn/openEngine.ts";

@@ -168,7 +168,7 @@ export class BlockRunner {
    */
   async incrementalGradients(
     parameters: HeldMap, pass: BlockPass, pull: Pull, beta: number, sweeps: number,
-    step: (increment: HeldMap) => Promise<HeldMap>,
+    step: (increment: HeldMap, parameters: HeldMap) => Promise<HeldMap>,
   ): Promise<BlockGradients> {
     const at = (b: number, weight: number): Phase =>
       ({ beta: { re: b, im: 0 }, weight: { re: weight, im: 0 } });
@@ -187,7 +187,7 @@ export class BlockRunner {
       const pair = [at(beta, 1 / beta), at(t === 0 ? 0 : beta, -1 / beta)];
       const increment = await this.#rule(own, pass, pull, one, pair, [relaxed.states, now]);
       increments.push(increment);
-      own = await step(increment);
+      own = await step(increment, own);
       releaseAll(this.engine, owned);
       if (t > 0) releaseAll(this.engine, now.values());
       now = relaxed.states;

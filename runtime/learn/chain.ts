@@ -33,7 +33,7 @@ export type GradientMethod =
   /** Continual EP: `step` moves a block's parameters during its nudged phase. */
   | {
       readonly kind: "continual"; readonly beta: number; readonly sweeps: number;
-      readonly step: (increment: HeldMap) => Promise<HeldMap>;
+      readonly step: (increment: HeldMap, parameters: HeldMap) => Promise<HeldMap>;
     };
 
 export interface ForwardPass {

@@ -10,6 +10,7 @@ import type { Solver } from "./blockRunner.ts";
 import { Chain, type ForwardPass, type GradientMethod } from "./chain.ts";
 import { compareGradients, type Agreement } from "./compare.ts";
 import { releaseAll, type Engine, type Held } from "./engine.ts";
+import type { RelaxOptions } from "./relax.ts";
 import { readAll } from "./reference.ts";
 
 export interface CheckRequest {
@@ -36,8 +37,9 @@ export interface GradientCheck {
   readonly boundaries: readonly Named[];
   readonly overall: Agreement;
   readonly isCertified: boolean;
-  /** Why not, where it is not. */
+  /** Why not, where it is not, and what to change. */
   readonly reason: string | null;
+  readonly remedy: string | null;
 }
 
 /**
@@ -48,6 +50,10 @@ const limits = {
   f64: { free: 1e-4, truth: 1e-9, rest: { tolerance: 1e-15, rounding: 1e-12, sweeps: 5000 } },
   f32: { free: 1e-4, truth: 1e-5, rest: { tolerance: 0, rounding: 1e-5, sweeps: 1000 } },
 } as const;
+
+/** How an engine relaxes when a phase is to go to rest. */
+export const restOf = ({ float }: Engine): RelaxOptions =>
+  ({ ...limits[float].rest, checkEvery: 16 });
 
 interface Taken {
   readonly pass: ForwardPass;
@@ -60,24 +66,26 @@ interface Taken {
 export async function checkGradients(request: CheckRequest): Promise<GradientCheck> {
   const { engine, solver, method } = request;
   const { free, truth: enough, rest } = limits[engine.float];
-  const until = { ...rest, checkEvery: 16 };
+  const until = restOf(engine);
   const found = await take(request, solver, method);
   const truth = await take(request, { ...solver, free: until, nudged: until },
     { kind: "implicit", adjoint: until });
   const { parameters, overall } = compareGradients(found.parameters, truth.parameters);
   const truthResidual = Math.max(truth.pass.residual, truth.residual);
   const freePhaseResidual = found.pass.residual;
-  const reason = !(truthResidual <= enough)
-    ? `the free phase does not come to rest, even after ${rest.sweeps} sweeps: it still moves by ` +
-      truthResidual.toExponential(1)
-    : !(freePhaseResidual <= free)
-      ? `the free phase was left at a residual of ${freePhaseResidual.toExponential(1)}, above ` +
-        `${free}: give it more sweeps`
-      : null;
+  const doubt = !(truthResidual <= enough) ? {
+    reason: `the free phase does not come to rest, even after ${rest.sweeps} sweeps: it still ` +
+      `moves by ${truthResidual.toExponential(1)}`,
+    remedy: "use asynchronous updates, smaller weights, or units of a smaller slope",
+  } : !(freePhaseResidual <= free) ? {
+    reason: "the free phase is far from equilibrium: its residual is " +
+      `${freePhaseResidual.toExponential(1)}, above ${free}`,
+    remedy: "give it more sweeps, or none to go to rest",
+  } : { reason: null, remedy: null };
   return {
     device: engine.description, freePhaseResidual, nudgedResidual: found.residual, truthResidual,
     parameters, boundaries: compareGradients(found.boundaries, truth.boundaries).parameters,
-    overall, isCertified: reason === null, reason,
+    overall, isCertified: doubt.reason === null, ...doubt,
   };
 }
 

@@ -30,14 +30,14 @@ const heeds: Record<Algorithm, Uses> = {
 };
 
 /** Points on the circle that the holomorphic estimator takes unless told. */
-const usualPoints = 4;
+export const usualPoints = 4;
 
 /** @throws UserError for options that contradict each other, naming the one to change. */
 export function trainingSettings(
   asked: AskedSettings, model: FfEbm, recipe: RecipeTraining,
 ): TrainingSettings {
   const algorithm = asked.algorithm ?? "c-ep";
-  refuseUnheeded(algorithm, asked);
+  refuseUnheeded(algorithm, { beta: asked.training?.beta, points: asked.points });
   const given = Object.entries(asked.training ?? {}).filter(([, value]) => value !== undefined);
   const training: RecipeTraining = { ...recipe, ...Object.fromEntries(given) };
   const { learningRate, finalRate = 0, decay, clip, batch, epochs, beta } = training;
@@ -49,20 +49,22 @@ export function trainingSettings(
   };
 }
 
-function refuseUnheeded(algorithm: Algorithm, { training, points }: AskedSettings): void {
+/** @throws UserError naming an option that was given and would have no effect. */
+export function refuseUnheeded(
+  algorithm: Algorithm,
+  { beta, points }: { readonly beta?: number | undefined; readonly points?: number | undefined },
+): void {
   const refuse = (flag: string, others: (uses: Uses) => boolean): never => {
     const names = (Object.keys(heeds) as Algorithm[]).filter((name) => others(heeds[name]));
     throw new UserError(`${algorithm} does not heed it`, {
       place: flag, remedy: `leave it away, or use one of ${names.join(", ")}`,
     });
   };
-  if (training?.beta !== undefined && !heeds[algorithm].beta) refuse("--beta", ({ beta }) => beta);
-  if (points !== undefined && !heeds[algorithm].points) {
-    refuse("--points", ({ points: p }) => p);
-  }
+  if (beta !== undefined && !heeds[algorithm].beta) refuse("--beta", (uses) => uses.beta);
+  if (points !== undefined && !heeds[algorithm].points) refuse("--points", (uses) => uses.points);
 }
 
-export function solverOf({ freeSweeps, nudgedSweeps, tolerance, order }: RecipeTraining): Solver {
+function solverOf({ freeSweeps, nudgedSweeps, tolerance, order }: RecipeTraining): Solver {
   const until = tolerance === undefined ? {} : { tolerance, checkEvery: 4 };
   return {
     order: order ?? "asynchronous",

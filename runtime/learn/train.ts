@@ -188,7 +188,7 @@ class Trainer {
     const global = this.#position.epoch * this.#stepsPerEpoch + this.#position.step;
     const rate = this.#rateAt(global);
     const moved = new Map<string, Held>();
-    const method = methods[settings.algorithm]({
+    const method = methodOf(settings.algorithm, {
       settings, sign: stepSign(settings.seed, global),
       move: (increment) => this.#move(moved, increment, rate),
     });
@@ -363,10 +363,12 @@ class Trainer {
   }
 }
 
-interface MethodContext {
-  readonly settings: TrainingSettings;
+export interface MethodContext {
+  readonly settings: Pick<TrainingSettings, "beta" | "points" | "solver">;
+  /** Of the random-sign estimator. */
   readonly sign: 1 | -1;
-  readonly move: (increment: HeldMap) => Promise<HeldMap>;
+  /** Continual EP: parameters for the next sweep, from an increment and those of this one. */
+  readonly move: (increment: HeldMap, parameters: HeldMap) => Promise<HeldMap>;
 }
 type MethodOf = (context: MethodContext) => GradientMethod;
 
@@ -384,6 +386,9 @@ const methods: Record<Algorithm, MethodOf> = {
   continual: ({ settings: { beta, solver }, move }) =>
     ({ kind: "continual", beta, sweeps: solver.nudged.sweeps, step: move }),
 };
+
+export const methodOf = (algorithm: Algorithm, context: MethodContext): GradientMethod =>
+  methods[algorithm](context);
 
 const noSums = (): Position["sums"] =>
   ({ loss: 0, correct: 0, samples: 0, freeResidual: 0, nudgedResidual: 0, seconds: 0 });

@@ -1,6 +1,6 @@
-/** `check-gradients --reference` prints what the file's networks demand. */
+/** `check-gradients`: of models, and against what reference files demand. */
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { crosstie } from "../../support/cli.ts";
 
 interface Report {
@@ -46,4 +46,77 @@ test("a file that is no reference network is refused", async () => {
   const { code, stderr } = await crosstie("check-gradients", "package.json", "--reference");
   expect(code).toBe(1);
   expect(stderr).toContain("package.json");
+});
+
+interface ModelReport {
+  device: string;
+  data: string;
+  note: string | null;
+  freePhaseResidual: number;
+  parameters: { name: string; cosine: number; relativeError: number }[];
+  boundaries: { name: string; cosine: number; relativeError: number }[];
+  overall: { cosine: number; relativeError: number };
+}
+
+async function checkModel(...words: string[]): Promise<ModelReport> {
+  const { code, stdout, stderr } = await crosstie("check-gradients", ...words, "--json");
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout) as ModelReport;
+}
+
+describe("on a model", () => {
+  test("a recipe is checked on its data, parameter by parameter and at each boundary", async () => {
+    const report = await checkModel("mnist-dhn", "--beta", "0.02");
+    expect(report.device).toContain("wasm");
+    expect(report.data).toBe("mnist:train, the first 8");
+    expect(report.freePhaseResidual).toBeLessThan(1e-6);
+    expect(report.parameters.map(({ name }) => name)).toEqual(
+      ["block0.layer2.W", "block0.layer2.b", "feed0.weight", "feed0.bias"]);
+    expect(report.boundaries.map(({ name }) => name)).toEqual(["block0"]);
+    for (const { cosine } of [...report.parameters, ...report.boundaries]) {
+      expect(cosine).toBeGreaterThan(0.99);
+    }
+    expect(report.overall.relativeError).toBeLessThan(0.05);
+  });
+
+  test("an imported network's layers as blocks have the gradients of backprop", async () => {
+    const report = await checkModel("models/mnist-lenet.onnx", "--samples", "2", "--seed", "3");
+    expect(report.note).toBeNull();
+    expect(report.boundaries).toHaveLength(4);
+    expect(report.overall.cosine).toBeGreaterThan(0.9999);
+  });
+
+  test.each([
+    "p-ep", "n-ep", "random-ep", "p-cpl", "n-cpl", "c-cpl", "cl", "continual", "implicit",
+    "recurrent", "truncated",
+  ])("%s points the way that the exact gradient points", async (algorithm) => {
+    const heedsBeta = !["cl", "implicit", "recurrent", "truncated"].includes(algorithm);
+    const report = await checkModel("mnist-dhn", "--data", "synthetic", "--samples", "4",
+      "--algorithm", algorithm, ...heedsBeta ? ["--beta", "0.1"] : []);
+    expect(report.data).toBe("synthetic");
+    expect(report.overall.cosine).toBeGreaterThan(0.8);
+  });
+
+  test("in float64 the device says so, and the error of baselines is rounding", async () => {
+    const report = await checkModel("mnist-dhn", "--data", "synthetic", "--samples", "2",
+      "--algorithm", "implicit", "--device", "interpreter");
+    expect(report.device).toContain("float64");
+    expect(report.overall.relativeError).toBeLessThan(1e-9);
+  });
+
+  test("an unconverged free phase is refused after the numbers, with what to change", async () => {
+    const { code, stdout, stderr } = await crosstie("check-gradients", "mnist-dhn",
+      "--free-sweeps", "1", "--json");
+    expect(code).toBe(1);
+    const report = JSON.parse(stdout) as ModelReport & { isCertified: boolean };
+    expect(report.isCertified).toBe(false);
+    expect(report.freePhaseResidual).toBeGreaterThan(1e-4);
+    expect(stderr).toMatch(/not vouched for: .*far from equilibrium.*residual is .*more sweeps/);
+  });
+
+  test("what is neither a recipe nor a file is refused", async () => {
+    const { code, stderr } = await crosstie("check-gradients", "mnist-dnh");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/neither a recipe nor an ONNX file.*mnist-dhn/);
+  });
 });
