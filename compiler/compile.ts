@@ -13,8 +13,8 @@ import { buildProgram, type Program } from "./kernels/program.ts";
 import { formHybrid, unitsInOrder, type HybridProgram } from "./partition/hybrid.ts";
 import type { CutResult } from "./partition/minimumCut.ts";
 import { place, type Objective, type PlaceOptions } from "./partition/place.ts";
-import { priceUnits, type AnalogChoice } from "./partition/price.ts";
-import type { UnitGraph } from "./partition/unitGraph.ts";
+import { priceUnits, type AnalogChoice, type Replicas } from "./partition/price.ts";
+import { withWays, type UnitGraph } from "./partition/unitGraph.ts";
 import { formUnits, type Unit } from "./partition/units.ts";
 import { foldConstants } from "./passes/foldConstants.ts";
 import { foldScale } from "./passes/foldScale.ts";
@@ -40,6 +40,8 @@ export interface CompileOptions extends PlaceOptions {
   readonly target: Target;
   readonly objective: Objective;
   readonly analog: AnalogChoice;
+  /** Copies of weights that share the products of an inference; one of each unless given. */
+  readonly replicas?: Replicas;
   /** Limits that shaders are emitted for; the defaults run on every WebGPU device. */
   readonly profile?: DeviceProfile;
 }
@@ -60,6 +62,7 @@ export function prepare(imported: Graph, profile: DeviceProfile = webGpuDefaults
 
 export interface Compiled extends Placeable {
   readonly options: CompileOptions;
+  /** Prices, of analog units in the way that was chosen. */
   readonly priced: UnitGraph;
   readonly cut: CutResult;
   readonly hybrid: HybridProgram;
@@ -72,8 +75,10 @@ export interface Compiled extends Placeable {
 export function compile(imported: Graph, options: CompileOptions): Compiled {
   const profile = options.profile ?? webGpuDefaults;
   const { graph, units } = prepare(imported, profile);
-  const priced = priceUnits(graph, units, options.target, options.analog);
-  const cut = place(priced, options.objective, options);
+  const { analog, replicas = {} } = options;
+  const offered = priceUnits(graph, units, options.target, { analog, replicas });
+  const cut = place(offered, options.objective, options);
+  const priced = withWays(offered, cut.ways);
   const placements = units.map((u) => cut.assignment.get(u.id) ?? "digital");
   const hybrid = formHybrid(graph, units, placements);
   const program = buildProgram(graph, { clusters: unitsInOrder(hybrid).map((u) => u.cluster) });

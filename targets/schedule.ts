@@ -146,14 +146,17 @@ const ns = (seconds: number): string => `${Number((seconds * 1e9).toPrecision(4)
 /**
  * Counts and times of one product of one array.
  * @param columns columns that are converted; all that the array has unless stated
+ * @param rows rows that hold weights; the others are read all the same, but not in word-line mode
  */
 export function readSchedule(
   target: HybridTarget,
   columns: number = convertedColumns(target, target.array.columns.value),
+  rows: number = target.array.rows.value,
 ): Schedule {
   const { array, input, pipeline } = target;
   const one = RULES[input.coding](target, columns);
-  const rowGroups = Math.ceil(array.rows.value / (array.rowsAtOnce?.value ?? array.rows.value));
+  const driven = target.mode === "wordline" ? rows : array.rows.value;
+  const rowGroups = Math.ceil(driven / (array.rowsAtOnce?.value ?? array.rows.value));
   const repeats = rowGroups * input.phases.value;
   // An integrating rule has put the phase time where it belongs, once per integration.
   const phaseTime = input.coding === "bit-serial-integrated" ? 0 : input.phaseTime.value;

@@ -235,6 +235,11 @@ const digital = z.strictObject({
   area: figure("m2"),
 });
 
+/** Another way to run the same chip: figures that it lets software choose, by their paths. */
+const operatingPoint = z.record(
+  z.string(), z.strictObject({ value: z.number(), source: z.string().min(1) }),
+).meta({ description: "path of a figure -> its value, in the unit that the file gives it in" });
+
 const common = {
   $schema: z.string().optional(),
   name: z.string().regex(/^[a-z0-9-]+$/, "a name has lower-case letters, digits and dashes"),
@@ -247,12 +252,18 @@ const common = {
   digital,
 };
 
+/**
+ * What software may start and so allocate (CIM-MLC, Qu et al., ASPLOS 2024): a whole core with all
+ * of its arrays, one crossbar, or single word lines of one, so that rows without weights take no
+ * time.
+ */
+export const MODES = ["core", "crossbar", "wordline"] as const;
+
 const hybridSchema = z
   .strictObject({
     ...common,
     kind: z.literal("hybrid"),
-    /** What software may start: a whole core, one crossbar, or single word lines (CIM-MLC). */
-    mode: z.enum(["core", "crossbar", "wordline"]),
+    mode: z.enum(MODES),
     array,
     cell,
     encoding,
@@ -267,6 +278,7 @@ const hybridSchema = z
     link,
     leakage: figure("W").meta({ description: "of the whole analog part while idle" }),
     components: z.array(component).min(1),
+    operatingPoints: z.record(z.string(), operatingPoint).optional(),
   })
   .superRefine((target, context) => {
     const fault = (path: string[], message: string) =>
@@ -277,6 +289,10 @@ const hybridSchema = z
     }
     if ((array.rowsAtOnce?.value ?? 1) > array.rows.value) {
       fault(["array", "rowsAtOnce", "value"], `expected at most rows (${array.rows.value})`);
+    }
+    if ((target.mode === "wordline") !== (array.rowsAtOnce !== undefined)) {
+      fault(["mode"], target.mode === "wordline"
+        ? "expected array.rowsAtOnce with word lines" : "expected wordline with array.rowsAtOnce");
     }
     if (cell.bits === "continuous" && encoding.slices.value !== 1) {
       fault(["encoding", "slices", "value"], "expected 1 slice with continuous cells");

@@ -53,7 +53,7 @@ const bare = ({ energyJ, latencyS, areaM2 }: PlanCost): PlanCost => ({ energyJ, 
 export function buildPlan(source: PlanSource): BuiltPlan {
   const { compiled, model } = source;
   const { program, hybrid, priced, cut } = compiled;
-  const { objective, analog, arrays } = compiled.options;
+  const { objective, analog, arrays, replicas } = compiled.options;
   const weights = new Map<string, Tensor>();
   const keep = (name: string, tensor: Tensor): void => {
     const known = weights.get(name);
@@ -102,6 +102,7 @@ export function buildPlan(source: PlanSource): BuiltPlan {
       objective,
       analog: typeof analog === "string" ? analog : [...analog],
       ...(arrays === undefined ? {} : { arrays }),
+      ...(replicas === undefined ? {} : { replicas }),
       ...(source.figures === undefined ? {} : { figures: { ...source.figures } }),
       blockSize: 1,
     },
@@ -119,6 +120,8 @@ export function buildPlan(source: PlanSource): BuiltPlan {
         ...(u.reason === undefined ? {} : { reason: u.reason }),
         digital: bare(u.digital),
         ...(u.analog ? { analog: bare(u.analog) } : {}),
+        ...((u.replicas ?? 1) > 1 && cut.assignment.get(u.id) === "analog"
+          ? { replicas: u.replicas } : {}),
       })),
     },
     cost: { ...bare(totals), areaM2: totals.areaM2 + fixedArea(compiled.options.target) },

@@ -50,6 +50,8 @@ const placedSchema = z.strictObject({
   reason: z.string().optional(),
   digital: costSchema,
   analog: costSchema.optional(),
+  /** Copies of an analog unit's weights, where there is more than one. */
+  replicas: count.min(2).optional(),
 });
 
 const valueSchema = z.strictObject({
@@ -78,7 +80,11 @@ export const planSchema = z.strictObject({
     /** A rule, or the units that are analog by node name or id. */
     analog: z.union([z.enum(["auto", "all", "none"]), z.array(z.string())]),
     /** Arrays that there were; as many chips as it takes without it. */
-    arrays: count.optional(),
+    arrays: z.union([count, z.record(z.string(), count)]).optional(),
+    /** Copies of a unit that the optimiser had, at most; and those asked for by name. */
+    replicas: z.strictObject({
+      most: count.min(1).optional(), exactly: z.record(z.string(), count.min(1)).optional(),
+    }).optional(),
     /** Figures of the target that were replaced, by name; `target` holds them already. */
     figures: z.record(z.string(), finite).optional(),
     blockSize: count.min(1),

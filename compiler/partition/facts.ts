@@ -88,7 +88,9 @@ function valuesOf(graph: Graph, units: readonly Unit[]): ValueFacts[] {
  * several units came from means all of them that can be analog.
  * @throws UserError when a name means no unit, or none that can be analog
  */
-export function namedUnits(facts: GraphFacts, names: readonly string[]): Set<string> {
+export function namedUnits(
+  facts: GraphFacts, names: readonly string[], option = "--analog-nodes",
+): Set<string> {
   const chosen = new Set<string>();
   for (const name of names) {
     const exact = facts.units.find((u) => u.label === name) ??
@@ -105,7 +107,7 @@ export function namedUnits(facts: GraphFacts, names: readonly string[]): Set<str
         ? `no unit is or holds the node "${name}"`
         : `"${name}" cannot be analog: ${first.reason}`,
       {
-        place: "--analog-nodes",
+        place: option,
         remedy: "Name contractions with constant weights; crosstie compile lists every unit.",
       },
     );

@@ -7,15 +7,16 @@
  */
 import { solvePlacement } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
-import { minimiser, type Minimise, type PlaceOptions } from "./place.ts";
-import { problemOf } from "./placementProblem.ts";
+import { isMixed, minimiser, type Minimise, type PlaceOptions } from "./place.ts";
+import { feasible, outcome, placementOf, problemOf, type Choice } from "./placementProblem.ts";
 import {
-  AREA, ENERGY, LATENCY, NOISE, TOTALS, allowed, evaluate, totalOf, weigh,
+  AREA, ENERGY, LATENCY, NOISE, TOTALS, evaluate, totalOf, waysOf, weigh,
 } from "./unitGraph.ts";
-import type { Assignment, Placement, Totals, UnitGraph, Weights } from "./unitGraph.ts";
+import type { Assignment, Totals, UnitGraph, Ways, Weights } from "./unitGraph.ts";
 
 export interface FrontPoint {
   readonly assignment: Assignment;
+  readonly ways: Ways;
   readonly totals: Totals;
   /**
    * hull: best for some weights. limited: least energy under a limit on one other total.
@@ -34,8 +35,8 @@ export interface FrontOptions extends PlaceOptions {
 const SAME = 1e-9;
 /** Weight of the other objectives under a limit: breaks ties, moves the optimum by no more. */
 const TIE = 1e-6;
-/** Units with a choice for which every placement is looked at: a thousand of them. */
-const FEW = 10;
+/** Placements of which every one is looked at. */
+const FEW = 1024;
 /** Gaps narrower than this part of the whole range are not searched. */
 const NARROW = 1e-3;
 
@@ -70,13 +71,13 @@ export function paretoFront(graph: UnitGraph, options: FrontOptions = {}): Front
   const { points = 24, solve } = options;
   const objectives = objectivesOf(graph);
   // A mixed-integer program takes a hundred times as long as a cut.
-  const cuts = options.arrays === undefined ? 4 * points : Math.ceil(points / 2);
+  const isCut = options.arrays === undefined && !isMixed(graph);
+  const cuts = isCut ? points + 8 : Math.ceil(points / 2);
   const search = { cuts, minimise: minimiser(options) };
   let front = nonDominated(hullPoints(graph, objectives, search));
   if (solve === undefined || front.length >= points) return front;
-  if (graph.units.filter((u) => allowed(u).length > 1).length <= FEW) {
-    return nonDominated([...front, ...listed(graph, options.arrays)]);
-  }
+  const every = listed(graph, options);
+  if (every !== undefined) return nonDominated([...front, ...every]);
   // Most of the missing points lie in the widest gaps: energy against each other total.
   for (const { key } of objectives) {
     if (key === "energyJ" || front.length >= points) continue;
@@ -85,19 +86,22 @@ export function paretoFront(graph: UnitGraph, options: FrontOptions = {}): Front
   return front;
 }
 
-/** Every placement that fits. */
-function listed(graph: UnitGraph, arrays: number | undefined): FrontPoint[] {
-  let all: Map<string, Placement>[] = [new Map()];
-  for (const unit of graph.units) {
-    all = allowed(unit).flatMap((side) => all.map((a) => new Map(a).set(unit.id, side)));
+/** Every placement that fits; undefined where there are too many. */
+function listed(graph: UnitGraph, { arrays }: FrontOptions): FrontPoint[] | undefined {
+  const problem = problemOf(graph, { arrays, objective: ENERGY });
+  const count = problem.units.reduce((product, { options }) => product * options.length, 1);
+  if (count > FEW) return undefined;
+  let all: Choice[] = [new Map()];
+  for (const { id, options } of problem.units) {
+    all = options.flatMap((_, o) => all.map((choice) => new Map(choice).set(id, o)));
   }
-  const needs = (assignment: Assignment): number => graph.units.reduce(
-    (sum, u) => sum + (assignment.get(u.id) === "analog" ? (u.arrays ?? 0) : 0), 0);
-  return all
-    .filter((assignment) => arrays === undefined || needs(assignment) <= arrays)
-    .map((assignment) => ({
-      assignment, totals: evaluate(graph, assignment), found: "listed",
-    }));
+  return all.filter((choice) => feasible(problem, outcome(problem, choice)))
+    .map((choice) => placed(graph, choice, "listed"));
+}
+
+function placed(graph: UnitGraph, choice: Choice, found: FrontPoint["found"]): FrontPoint {
+  const { assignment, ways } = placementOf(graph, choice);
+  return { assignment, ways, totals: evaluate(graph, assignment, ways), found };
 }
 
 interface Objective {
@@ -115,7 +119,7 @@ const OBJECTIVES: readonly Objective[] = [
 /** The totals that any unit or value of the graph has at all. */
 function objectivesOf({ units, values }: UnitGraph): Objective[] {
   const costs = [
-    ...units.flatMap((u) => [u.digital, ...(u.analog === undefined ? [] : [u.analog])]),
+    ...units.flatMap((u) => [u.digital, ...waysOf(u).map(({ cost }) => cost)]),
     ...values.flatMap((v) => [v.toAnalog, v.toDigital]),
   ];
   const found = OBJECTIVES.filter(({ key }) => costs.some((cost) => totalOf(cost, key) > 0));
@@ -133,8 +137,8 @@ function hullPoints(
   graph: UnitGraph, objectives: readonly Objective[], { cuts, minimise }: Search,
 ): FrontPoint[] {
   const found: FrontPoint[] = [];
-  const keep = ({ assignment, totals }: { assignment: Assignment; totals: Totals }): void => {
-    found.push({ assignment, totals, found: "hull" });
+  const keep = ({ assignment, ways, totals }: Omit<FrontPoint, "found">): void => {
+    found.push({ assignment, ways, totals, found: "hull" });
   };
   if (objectives.length === 1) keep(minimise(graph, (objectives[0] as Objective).weights));
   objectives.forEach(({ weights: x }, i) => {
@@ -226,8 +230,5 @@ function underLimit(
   const problem = problemOf(graph, { arrays, limits, objective });
   const result = solvePlacement(problem, solve);
   if (!result.feasible) return undefined;
-  const assignment = new Map<string, Placement>(
-    graph.units.map((u) => [u.id, allowed(u)[result.choice.get(u.id) ?? 0] ?? "digital"]),
-  );
-  return { assignment, totals: evaluate(graph, assignment), found: "limited" };
+  return placed(graph, result.choice, "limited");
 }

@@ -6,16 +6,23 @@
  * (Stone, IEEE Trans. Software Engineering 3, 1977, for two processors; the auxiliary nodes are the
  * usual net model of hypergraph cuts.)
  *
+ * Where a unit may be analog in several ways that are all in one place (copies of its arrays), the
+ * cheapest way stands for the analog side: what is carried to and from it does not depend on it.
+ *
  * Costs are rounded down to whole multiples of a quantum of total/2^50, so the flow is exact and a
  * true lower bound; the gap to the returned placement is below the quantum times the cut edges.
  */
 import { InternalError } from "../errors.ts";
 import { FlowNetwork, UNCUTTABLE } from "./flow.ts";
-import { HOST, checkUnitGraph, evaluate, weigh } from "./unitGraph.ts";
-import type { Assignment, Placement, Totals, UnitGraph, Weights } from "./unitGraph.ts";
+import { HOST, checkUnitGraph, evaluate, waysOf, weigh, withWays } from "./unitGraph.ts";
+import type {
+  Assignment, Placement, Totals, UnitGraph, Way, Ways, Weights,
+} from "./unitGraph.ts";
 
 export interface CutResult {
   readonly assignment: Assignment;
+  /** Ways of analog units that are not their first: copies, other targets. */
+  readonly ways: Ways;
   readonly totals: Totals;
   /** Weighted sum of the totals. */
   readonly objective: number;
@@ -29,8 +36,10 @@ export interface CutResult {
 const SCALE = 2 ** 50;
 
 /** Best assignment for non-negative weights; among equals the one with most digital units. */
-export function minimumCut(graph: UnitGraph, weights: Weights): CutResult {
-  checkUnitGraph(graph);
+export function minimumCut(offered: UnitGraph, weights: Weights): CutResult {
+  checkUnitGraph(offered);
+  const cheapest = cheapestWays(offered, weights);
+  const graph = withWays(offered, cheapest);
   const edges = costEdges(graph, weights);
   const total = edges.reduce((sum, edge) => sum + edge.cost, 0);
   if (!(total < Infinity) || edges.some((edge) => !(edge.cost >= 0))) {
@@ -85,7 +94,24 @@ export function minimumCut(graph: UnitGraph, weights: Weights): CutResult {
   const bound = Math.min(flow * quantum, objective);
   // Rounding: one quantum per capacity, and a few last places in the sums of floats.
   const slack = edges.length * quantum + objective * edges.length * Number.EPSILON;
-  return { assignment, totals, objective, bound, optimal: objective - bound <= slack };
+  const ways: Ways = new Map([...cheapest].filter(([id]) => assignment.get(id) === "analog"));
+  return { assignment, ways, totals, objective, bound, optimal: objective - bound <= slack };
+}
+
+/** Of the ways in which each unit may be analog, the cheapest; among equals the first. */
+function cheapestWays({ units }: UnitGraph, weights: Weights): Ways {
+  const cheapest = new Map<string, Way>();
+  for (const unit of units) {
+    const [own, ...others] = waysOf(unit);
+    if (own === undefined || others.length === 0) continue;
+    let best = own;
+    for (const way of others) {
+      if (way.home !== own.home) throw new InternalError("a cut has two sides, not more");
+      if (weigh(way.cost, weights) < weigh(best.cost, weights)) best = way;
+    }
+    if (best !== own) cheapest.set(unit.id, best);
+  }
+  return cheapest;
 }
 
 type CostEdge =

@@ -80,28 +80,34 @@ export function lowerHull(
 ): Hull {
   const xBest = minimise(graph, x);
   const yBest = minimise(graph, y);
-  let cuts = 2;
-  let complete = true;
-
-  /** Vertices from `a` up to, without, `b`. */
-  const between = (a: HullPoint, b: HullPoint): HullPoint[] => {
-    const wx = a.y - b.y;
-    const wy = b.x - a.x;
+  const first = pointOf(xBest, x, y);
+  const last = pointOf(yBest, x, y);
+  // Found so far, from the best in x to the best in y; `open` are those not done with the next.
+  const vertices: HullPoint[] = [first, last];
+  const open = new Set<HullPoint>([first]);
+  const next = (a: HullPoint): HullPoint => vertices[vertices.indexOf(a) + 1] as HullPoint;
+  // The triangle between two vertices: where it is largest, most of the hull may be missing.
+  const room = (a: HullPoint): number => (a.y - next(a).y) * (next(a).x - a.x);
+  for (let cuts = 2; open.size > 0 && cuts < maxCuts; ) {
+    const a = [...open].reduce((p, q) => (room(q) > room(p) ? q : p));
+    const b = next(a);
+    const [wx, wy] = [a.y - b.y, b.x - a.x];
+    open.delete(a);
     // One of the two is at least as good in both.
-    if (!(wx > 0 && wy > 0)) return [a];
-    if (cuts >= maxCuts) {
-      complete = false;
-      return [{ ...a, edge: { wx, wy, bound: 0 } }];
-    }
+    if (!(wx > 0 && wy > 0)) continue;
     cuts++;
     const result = minimise(graph, combine(x, wx, y, wy));
     const c = pointOf(result, x, y);
-    if (!isBelow(c, a, b)) return [{ ...a, edge: { wx, wy, bound: result.bound } }];
-    return [...between(a, c), ...between(c, b)];
-  };
-  const first = pointOf(xBest, x, y);
-  const last = pointOf(yBest, x, y);
-  const points = [...between(first, last), last].filter(
+    const at = vertices.indexOf(a);
+    if (isBelow(c, a, b)) {
+      vertices.splice(at + 1, 0, c);
+      open.add(a).add(c);
+    } else {
+      vertices[at] = { ...a, edge: { wx, wy, bound: result.bound } };
+    }
+  }
+  const complete = open.size === 0;
+  const points = vertices.filter(
     (p, i, all) => !all.some((q, j) => dominates(q, p) || (q.x === p.x && q.y === p.y && j < i)),
   );
   return { points, xBound: xBest.bound, yBound: yBest.bound, complete };
@@ -199,8 +205,8 @@ export function minimumProduct(
   const objective = product(best);
   const lowest = Math.min(...floors, ...open.map(({ floor }) => floor));
   const bound = Math.min(objective, lowest * (1 - ROUNDING));
-  const { assignment, totals } = best.result;
+  const { assignment, ways, totals } = best.result;
   const slack = (10 * ROUNDING + 4 * gap) * objective;
   const optimal = gap < Infinity && objective - bound <= slack;
-  return { assignment, totals, objective, bound, optimal, vertices };
+  return { assignment, ways, totals, objective, bound, optimal, vertices };
 }

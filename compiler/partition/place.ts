@@ -7,19 +7,18 @@ import { InternalError, UserError } from "../errors.ts";
 import { solvePlacement, type MilpSolver, type Shortage } from "./milp.ts";
 import { minimumCut, type CutResult } from "./minimumCut.ts";
 import { minimumProduct } from "./parametric.ts";
-import { problemOf, type FromGraph, type Outcome } from "./placementProblem.ts";
 import {
-  ENERGY, LATENCY, allowed, evaluate,
-  type Placement, type UnitGraph, type Weights,
-} from "./unitGraph.ts";
+  placementOf, problemOf, type Arrays, type FromGraph, type Outcome,
+} from "./placementProblem.ts";
+import { ENERGY, LATENCY, evaluate, type UnitGraph, type Weights } from "./unitGraph.ts";
 
 export const OBJECTIVES = ["energy", "latency", "edp", "throughput"] as const;
 export type Objective = (typeof OBJECTIVES)[number];
 
 export interface PlaceOptions {
   /** Arrays that there are; as many chips as it takes unless given. */
-  readonly arrays?: number | undefined;
-  /** Needed with `arrays` and for throughput. */
+  readonly arrays?: Arrays | undefined;
+  /** Needed with `arrays`, for throughput, and where there are several analog targets. */
   readonly solve?: MilpSolver | undefined;
 }
 
@@ -41,11 +40,15 @@ export const place = (
   graph: UnitGraph, objective: Objective, options: PlaceOptions = {},
 ): CutResult => rules[objective](graph, options);
 
-/** How additive objectives are answered: by cuts, or within the arrays that there are. */
+/** How additive objectives are answered: by cuts where those are exact, or by the program. */
 export function minimiser({ arrays, solve }: PlaceOptions): Minimise {
-  if (arrays === undefined) return minimumCut;
-  return (graph, weights) => solved(graph, { arrays, objective: weights }, solve).result;
+  return (graph, weights) => (arrays === undefined && !isMixed(graph)
+    ? minimumCut(graph, weights) : solved(graph, { arrays, objective: weights }, solve).result);
 }
+
+/** Several analog targets: more than two sides, which no cut separates. */
+export const isMixed = ({ units }: UnitGraph): boolean =>
+  units.some(({ home, others }) => others?.some((way) => way.home !== home) === true);
 
 /**
  * Least time between two inferences when units work as a pipeline: every unit's arrays are a stage
@@ -58,9 +61,9 @@ function throughput(graph: UnitGraph, { arrays, solve }: PlaceOptions): CutResul
   const cheapest = solved(
     graph, { ...limit, limits: { bottleneckS }, objective: ENERGY }, solve,
   );
-  const { assignment, totals } = cheapest.result;
+  const { assignment, ways, totals } = cheapest.result;
   const { bound, optimal } = first.result;
-  return { assignment, totals, objective: cheapest.outcome.bottleneckS, bound, optimal };
+  return { assignment, ways, totals, objective: cheapest.outcome.bottleneckS, bound, optimal };
 }
 
 interface Solved {
@@ -72,12 +75,10 @@ function solved(graph: UnitGraph, from: FromGraph, solve: MilpSolver | undefined
   if (solve === undefined) throw new InternalError("a limited placement was asked without solver");
   const result = solvePlacement(problemOf(graph, from), solve);
   if (!result.feasible) throw shortage(result.shortages, graph, from, solve);
-  const assignment = new Map<string, Placement>(
-    graph.units.map((u) => [u.id, allowed(u)[result.choice.get(u.id) ?? 0] ?? "digital"]),
-  );
-  const totals = evaluate(graph, assignment);
+  const { assignment, ways } = placementOf(graph, result.choice);
+  const totals = evaluate(graph, assignment, ways);
   const { objective, bound, optimal, outcome } = result;
-  return { result: { assignment, totals, objective, bound, optimal }, outcome };
+  return { result: { assignment, ways, totals, objective, bound, optimal }, outcome };
 }
 
 /** Which resource is short, by how much, and what would fit instead. */
@@ -88,7 +89,7 @@ function shortage(
     ({ resource, available, needed }) =>
       `${resource}: ${needed} needed, ${available} there, ${needed - available} short`,
   );
-  const most = shortages.find(({ resource }) => resource === "arrays");
+  const most = shortages.find(({ resource }) => resource.startsWith("arrays"));
   const fits = most === undefined ? "" : whatFits(graph, from, solve);
   return new UserError(`the placement does not fit (${said.join("; ")})`, {
     place: "--capacity",

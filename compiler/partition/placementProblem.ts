@@ -5,8 +5,12 @@
  * no limits; this is what the mixed-integer program solves and what brute force checks.
  */
 import { InternalError } from "../errors.ts";
-import type { Totals, UnitGraph, Weights } from "./unitGraph.ts";
-import { HOST, TOTALS, allowed, totalOf, unitCost, weigh } from "./unitGraph.ts";
+import type {
+  Assignment, Placement, Totals, Unit, UnitGraph, Way, Ways, Weights,
+} from "./unitGraph.ts";
+import {
+  HOST, TOTALS, allowed, carry, placeOf, totalOf, unitCost, waysOf, weigh,
+} from "./unitGraph.ts";
 
 /** One way to run a unit. */
 export interface PlacementOption {
@@ -119,14 +123,25 @@ export function feasible(problem: PlacementProblem, result: Outcome, slack = 1e-
   });
 }
 
+/** Arrays that there are, by analog target; one number where there is only one. */
+export type Arrays = number | Readonly<Record<string, number>>;
+
 export interface FromGraph {
-  /** Arrays that the chip has; no limit unless given. */
-  readonly arrays?: number | undefined;
+  /** No limit unless given. */
+  readonly arrays?: Arrays | undefined;
   readonly limits?: Limits | undefined;
   readonly objective: Weights | "bottleneck";
 }
 
-/** A unit graph (digital and one analog target) as a placement problem, with its capacity. */
+/** A unit's sides, the analog one in each of its ways. */
+const sidesOf = (unit: Unit): { side: Placement; way?: Way }[] =>
+  allowed(unit).flatMap((side): { side: Placement; way?: Way }[] =>
+    (side === "digital" ? [{ side }] : waysOf(unit).map((way) => ({ side, way }))));
+
+/** The resource that the arrays of a target are. */
+const arraysOf = (home?: string): string => (home === undefined ? "arrays" : `arrays of ${home}`);
+
+/** A unit graph (digital and analog targets) as a placement problem, with its capacity. */
 export function problemOf(
   graph: UnitGraph,
   { arrays, limits, objective }: FromGraph,
@@ -134,23 +149,59 @@ export function problemOf(
   return {
     units: graph.units.map((unit) => ({
       id: unit.id,
-      options: allowed(unit).map((side): PlacementOption => {
-        const cost = unitCost(unit, side);
-        const resource = side === "digital" ? "digital" : `arrays of ${unit.id}`;
-        const busy = { [resource]: cost.latencyS };
-        if (side === "digital") return { label: side, place: side, cost, busy };
-        return { label: side, place: side, cost, busy, uses: { arrays: unit.arrays ?? 0 } };
+      options: sidesOf(unit).map(({ side, way }): PlacementOption => {
+        if (way === undefined) {
+          const cost = unitCost(unit, side);
+          return { label: side, place: side, cost, busy: { digital: cost.latencyS } };
+        }
+        const { cost, home, replicas, stageS = cost.latencyS } = way;
+        const place = placeOf(side, home);
+        return {
+          label: replicas === 1 ? place : `${place} x ${replicas}`,
+          place, cost,
+          busy: { [`stage of ${unit.id}`]: stageS },
+          uses: { [arraysOf(home)]: way.arrays },
+        };
       }),
     })),
     values: graph.values.map((value) => ({
       name: value.name,
       from: value.from,
       to: value.to,
-      carry: (from) => (from === "digital" ? value.toAnalog : value.toDigital),
+      carry: (from, to) => total(carry(value, from, to)),
     })),
     hostPlace: "digital",
-    capacity: arrays === undefined ? {} : { arrays },
+    capacity: arrays === undefined ? {} : typeof arrays === "number" ? { arrays }
+      : Object.fromEntries(Object.entries(arrays).map(([home, n]) => [arraysOf(home), n])),
     limits,
     objective,
   };
 }
+
+function total(costs: readonly Totals[]): Totals | undefined {
+  const [first, ...more] = costs;
+  return more.length === 0 ? first : costs.reduce((sum, cost) => ({
+    energyJ: sum.energyJ + cost.energyJ,
+    latencyS: sum.latencyS + cost.latencyS,
+    areaM2: sum.areaM2 + cost.areaM2,
+    noise: totalOf(sum, "noise") + totalOf(cost, "noise"),
+  }));
+}
+
+/** What a choice of `problemOf`'s options means for the graph. */
+export function placementOf(
+  graph: UnitGraph, choice: Choice,
+): { assignment: Assignment; ways: Ways } {
+  const assignment = new Map<string, Placement>();
+  const ways = new Map<string, Way>();
+  for (const unit of graph.units) {
+    const chosen = sidesOf(unit)[choice.get(unit.id) ?? 0];
+    if (chosen === undefined) throw new InternalError(`unit ${unit.id} has no such option`);
+    assignment.set(unit.id, chosen.side);
+    if (chosen.way && !isOwn(chosen.way, unit)) ways.set(unit.id, chosen.way);
+  }
+  return { assignment, ways };
+}
+
+const isOwn = ({ replicas, home }: Way, unit: Unit): boolean =>
+  replicas === (unit.replicas ?? 1) && home === unit.home;

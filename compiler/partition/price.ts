@@ -2,13 +2,13 @@
  * From units to the graph that is cut: a cost on each side for every unit, and what it costs to
  * carry each value across. Prices only; `minimumCut.ts` decides.
  */
-import type { Target } from "../../targets/schema.ts";
+import type { HybridTarget, Target } from "../../targets/schema.ts";
 import type { Graph } from "../graph/graph.ts";
 import { analogCost } from "./cost/analog.ts";
-import { NO_COST, sumCosts, type Cost } from "./cost/cost.ts";
+import { NO_COST, sumCosts } from "./cost/cost.ts";
 import { crossingCost, digitalCost } from "./cost/digital.ts";
 import { factsOf, namedUnits, type GraphFacts, type UnitFacts } from "./facts.ts";
-import type { Placement, Unit as PricedUnit, UnitGraph, UnitValue } from "./unitGraph.ts";
+import type { Placement, Unit as PricedUnit, UnitGraph, UnitValue, Way } from "./unitGraph.ts";
 import type { Unit } from "./units.ts";
 
 /**
@@ -23,26 +23,64 @@ export interface UnitNoise {
   readonly analog: number;
 }
 
+/** Copies of a unit's weights that share its products. */
+export interface Replicas {
+  /** The optimiser chooses up to this many, in powers of two; 1 unless given. */
+  readonly most?: number | undefined;
+  /** Exactly so many, by ONNX node or unit id. */
+  readonly exactly?: Readonly<Record<string, number>> | undefined;
+}
+
 export interface PriceOptions {
   readonly analog?: AnalogChoice;
   /** Unit id -> its noise on this target; units without an entry add none. */
   readonly noise?: ReadonlyMap<string, UnitNoise>;
+  readonly replicas?: Replicas;
 }
 
-interface AnalogPrice {
-  readonly cost: Cost;
-  readonly arrays: number;
-}
+type Shape = NonNullable<UnitFacts["shape"]>;
 
-function analogPrice(unit: UnitFacts, target: Target): AnalogPrice | string {
-  if (target.kind === "digital") return `${target.name} has no analog arrays`;
-  if (!unit.shape) return unit.reason ?? "not mappable";
-  const { cost, arrays } = analogCost(unit.shape, target);
+/** What a unit costs on a target's arrays with so many copies of its weights. */
+function wayOn(
+  target: HybridTarget, unit: UnitFacts, shape: Shape, replicas: number, noise?: UnitNoise,
+): Way {
+  const { cost, arrays, stageS } = analogCost(shape, target, { replicas });
   // The epilogue runs at the columns' periphery, on values that are there already.
   const ops = unit.work.ops - 2 * unit.macs;
   const work = { ops, bytesRead: 0, bytesWritten: 0, launches: 0 };
   const epilogue = ops > 0 ? digitalCost(work, target) : NO_COST;
-  return { cost: sumCosts([cost, epilogue]), arrays };
+  return {
+    cost: { ...sumCosts([cost, epilogue]), noise: noise?.analog },
+    arrays, replicas, stageS: stageS + epilogue.latencyS,
+  };
+}
+
+/** Powers of two above one, and the limit itself; more copies than products have nothing to do. */
+function copiesUpTo(most: number, products: number): number[] {
+  const limit = Math.min(most, products);
+  const powers: number[] = [];
+  for (let n = 2; n < limit; n *= 2) powers.push(n);
+  return limit > 1 ? [...powers, limit] : [];
+}
+
+/** Unit id -> copies that were asked for by name. */
+function exactCopies(
+  facts: GraphFacts, exactly: NonNullable<Replicas["exactly"]>,
+): Map<string, number> {
+  return new Map(Object.entries(exactly).flatMap(([name, count]) =>
+    [...namedUnits(facts, [name], "--replicate")].map((id) => [id, count] as const)));
+}
+
+/** Every way in which a unit may be analog on a target, or why there is none. */
+function waysOn(
+  target: Target, unit: UnitFacts, exact: number | undefined, most: number, noise?: UnitNoise,
+): readonly [Way, ...Way[]] | string {
+  if (target.kind === "digital") return `${target.name} has no analog arrays`;
+  const { shape } = unit;
+  if (!shape) return unit.reason ?? "not mappable";
+  const way = (replicas: number): Way => wayOn(target, unit, shape, replicas, noise);
+  if (exact !== undefined) return [way(Math.min(exact, shape.vectors))];
+  return [way(1), ...copiesUpTo(most, shape.vectors).map(way)];
 }
 
 type Pin = (unit: UnitFacts, canBeAnalog: boolean) => Placement | undefined;
@@ -63,23 +101,25 @@ function pinOf(facts: GraphFacts, target: Target, choice: AnalogChoice): Pin {
 /**
  * Prices a graph's facts on a target.
  * @throws UserError when the target's arrays hold no weight at all, or lack a figure, or when a
- * name in `analog` means no unit that can be analog
+ * name in `analog` or `replicas` means no unit that can be analog
  */
 export function priceFacts(
   facts: GraphFacts,
   target: Target,
-  { analog = "auto", noise }: PriceOptions = {},
+  { analog = "auto", noise, replicas = {} }: PriceOptions = {},
 ): UnitGraph {
   const pin = pinOf(facts, target, analog);
+  const exact = exactCopies(facts, replicas.exactly ?? {});
   const units = facts.units.map((unit): PricedUnit => {
     const { id, name } = unit;
     const added = noise?.get(id);
     const digital = { ...digitalCost(unit.work, target), noise: added?.digital };
-    const price = analogPrice(unit, target);
-    const pinned = pin(unit, typeof price !== "string");
+    const ways = waysOn(target, unit, exact.get(id), replicas.most ?? 1, added);
+    const pinned = pin(unit, typeof ways !== "string");
     const base = { id, name, digital, ...(pinned === undefined ? {} : { pinned }) };
-    if (typeof price === "string") return { ...base, reason: price };
-    return { ...base, analog: { ...price.cost, noise: added?.analog }, arrays: price.arrays };
+    if (typeof ways === "string") return { ...base, reason: ways };
+    const [{ cost, ...own }, ...others] = ways;
+    return { ...base, analog: cost, ...own, ...(others.length === 0 ? {} : { others }) };
   });
   const values = facts.values.map((value): UnitValue => {
     const cost = target.kind === "hybrid" ? crossingCost(value.bytes, target) : NO_COST;
@@ -93,5 +133,5 @@ export const priceUnits = (
   graph: Graph,
   units: readonly Unit[],
   target: Target,
-  analog: AnalogChoice,
-): UnitGraph => priceFacts(factsOf(graph, units), target, { analog });
+  options: PriceOptions,
+): UnitGraph => priceFacts(factsOf(graph, units), target, options);

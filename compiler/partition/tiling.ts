@@ -6,6 +6,7 @@
  * its loop, its windows become products with the same tile.
  */
 import { InternalError, UserError } from "../errors.ts";
+import { convertedColumns, readSchedule, type Schedule } from "../../targets/schedule.ts";
 import type { HybridTarget } from "../../targets/schema.ts";
 import type { ContractionShape } from "./cost/cost.ts";
 
@@ -69,8 +70,9 @@ export interface TileGrid {
   /** Cells that hold weights, and cells between packed groups that hold zero. */
   readonly weightCells: number;
   readonly idleCells: number;
-  /** Columns of the fullest tile. */
+  /** Columns and rows of the fullest tile. */
   readonly widestColumns: number;
+  readonly tallestRows: number;
   /** Weight cells over the cells of all tiles. */
   readonly utilisation: number;
 }
@@ -114,8 +116,19 @@ export function tileGrid(
     weightCells,
     idleCells: groupsPerTile > 1 ? boxes - weightCells : 0,
     widestColumns: widestGroups * Math.ceil(colsN / columnTiles) * layout.columnsPerOutput,
+    tallestRows: widestGroups * Math.ceil(rowsK / rowTiles) * layout.rowsPerInput,
     utilisation: weightCells / (tiles * target.array.rows.value * target.array.columns.value),
   };
+}
+
+/** What one product of a grid's fullest tile takes. */
+export const tileSchedule = (target: HybridTarget, grid: TileGrid): Schedule =>
+  readSchedule(target, convertedColumns(target, grid.widestColumns), grid.tallestRows);
+
+/** Arrays that so many tiles occupy: whole cores, where software starts nothing smaller. */
+export function arraysFor(tiles: number, { mode, chip }: HybridTarget): number {
+  const atOnce = mode === "core" ? chip.arraysPerCore.value : 1;
+  return Math.ceil(tiles / atOnce) * atOnce;
 }
 
 export interface Span {

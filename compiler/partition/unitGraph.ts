@@ -17,8 +17,48 @@ export interface Unit {
   readonly reason?: string | undefined;
   /** Arrays that the analog placement occupies. */
   readonly arrays?: number | undefined;
+  /** Copies of the weights among them, which share the products of an inference; 1 unless given. */
+  readonly replicas?: number | undefined;
+  /** Seconds between two inferences on the arrays alone; the latency unless given. */
+  readonly stageS?: number | undefined;
+  /** The analog target that the analog placement is on, where there are several. */
+  readonly home?: string | undefined;
+  /** Other ways to be analog: with more copies, or on another target. */
+  readonly others?: readonly Way[] | undefined;
   /** Asked for by the person: no other placement is tried. */
   readonly pinned?: Placement | undefined;
+}
+
+/** One way for a unit to be analog. */
+export interface Way {
+  readonly cost: Cost;
+  readonly arrays: number;
+  readonly replicas: number;
+  readonly stageS?: number | undefined;
+  readonly home?: string | undefined;
+}
+
+/** Unit id -> the way it is analog, where that is not its first. */
+export type Ways = ReadonlyMap<string, Way>;
+
+/** The ways in which a unit may be analog: its own, then the others. */
+export function waysOf({ analog, arrays, replicas, stageS, home, others }: Unit): Way[] {
+  if (analog === undefined) return [];
+  const own: Way = { cost: analog, arrays: arrays ?? 0, replicas: replicas ?? 1, stageS, home };
+  return [own, ...(others ?? [])];
+}
+
+/** The graph with ways decided: each unit has the one that is named, or its first. */
+export function withWays(graph: UnitGraph, ways: Ways): UnitGraph {
+  return {
+    ...graph,
+    units: graph.units.map(({ others: _, ...unit }) => {
+      const way = ways.get(unit.id);
+      if (way === undefined) return unit;
+      const { cost, ...rest } = way;
+      return { ...unit, analog: cost, ...rest };
+    }),
+  };
 }
 
 /** The host: model inputs come from it, model outputs go to it. It is digital. */
@@ -34,6 +74,8 @@ export interface UnitValue {
   readonly toAnalog: Cost;
   /** Paid once when the producer is analog and some consumer digital. */
   readonly toDigital: Cost;
+  /** The same for each analog target, where there are several. */
+  readonly links?: Readonly<Record<string, Pick<UnitValue, "toAnalog" | "toDigital">>> | undefined;
 }
 
 export interface UnitGraph {
@@ -90,18 +132,38 @@ export function allowed(unit: Unit): readonly Placement[] {
   return unit.analog === undefined ? ["digital"] : ["digital", "analog"];
 }
 
-const sideOf = (assignment: Assignment, id: string): Placement =>
-  id === HOST ? "digital" : (assignment.get(id) ?? "digital");
+/** Where a unit's values are: units in one place exchange them for nothing. */
+export const placeOf = (side: Placement, home?: string): string =>
+  side === "digital" ? "digital" : (home ?? "analog");
 
-/** Which way a value is converted under an assignment, if at all. */
-export function crossing(value: UnitValue, assignment: Assignment): Cost | undefined {
-  const from = sideOf(assignment, value.from);
-  if (value.to.every((id) => sideOf(assignment, id) === from)) return undefined;
-  return from === "digital" ? value.toAnalog : value.toDigital;
+/** What carrying a value from one place to another costs; between targets it passes the host. */
+export function carry(value: UnitValue, from: string, to: string): readonly Cost[] {
+  const at = (place: string): Pick<UnitValue, "toAnalog" | "toDigital"> =>
+    value.links?.[place] ?? value;
+  return [
+    ...(from === "digital" ? [] : [at(from).toDigital]),
+    ...(to === "digital" ? [] : [at(to).toAnalog]),
+  ];
+}
+
+/** What a value pays under an assignment: once for every other place that reads it. */
+export function crossings(graph: UnitGraph, assignment: Assignment): Map<UnitValue, Cost[]> {
+  const homes = new Map(graph.units.map(({ id, home }) => [id, home]));
+  const at = (id: string): string =>
+    id === HOST ? "digital" : placeOf(assignment.get(id) ?? "digital", homes.get(id));
+  const found = new Map<UnitValue, Cost[]>();
+  for (const value of graph.values) {
+    const from = at(value.from);
+    const places = new Set(value.to.map(at));
+    places.delete(from);
+    if (places.size > 0) found.set(value, [...places].flatMap((to) => carry(value, from, to)));
+  }
+  return found;
 }
 
 /** Totals of an assignment: units on their sides, and every value that crosses, once. */
-export function evaluate(graph: UnitGraph, assignment: Assignment): Totals {
+export function evaluate(graph: UnitGraph, assignment: Assignment, ways?: Ways): Totals {
+  const decided = ways === undefined || ways.size === 0 ? graph : withWays(graph, ways);
   let energyJ = 0;
   let latencyS = 0;
   let areaM2 = 0;
@@ -112,11 +174,8 @@ export function evaluate(graph: UnitGraph, assignment: Assignment): Totals {
     areaM2 += cost.areaM2;
     noise += cost.noise ?? 0;
   };
-  for (const unit of graph.units) add(unitCost(unit, sideOf(assignment, unit.id)));
-  for (const value of graph.values) {
-    const cost = crossing(value, assignment);
-    if (cost !== undefined) add(cost);
-  }
+  for (const unit of decided.units) add(unitCost(unit, assignment.get(unit.id) ?? "digital"));
+  for (const costs of crossings(decided, assignment).values()) costs.forEach(add);
   return { energyJ, latencyS, areaM2, noise };
 }
 

@@ -7,7 +7,7 @@ import { emitCrossbars } from "../../compiler/emit/crossbar/emit.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
 import { inspectModel } from "../../compiler/onnx/inspect.ts";
 import type { Objective, PlaceOptions } from "../../compiler/partition/place.ts";
-import type { AnalogChoice } from "../../compiler/partition/price.ts";
+import type { AnalogChoice, Replicas } from "../../compiler/partition/price.ts";
 import type { Target } from "../../targets/schema.ts";
 import { loadCard } from "../data/card.ts";
 import { writeArtifact } from "../files/artifactFiles.ts";
@@ -30,6 +30,8 @@ export interface CompileRequest {
   readonly figures?: Figures;
   /** Arrays there are, or those of one chip; as many chips as it takes without it. */
   readonly capacity?: Capacity;
+  /** Copies of busy layers: up to so many, or exactly so many by name; one unless given. */
+  readonly replicas?: Replicas | undefined;
   /** Numbers for symbolic sizes. */
   readonly bind?: Readonly<Record<string, number>>;
   /** Where to write the artifact; nothing is written without it. */
@@ -55,9 +57,12 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
     target,
     objective: request.objective ?? "energy",
     analog: request.analog ?? "auto",
+    ...(request.replicas === undefined ? {} : { replicas: request.replicas }),
     ...(await placeOptions(request, target)),
   });
-  const crossbars = target.kind === "hybrid" ? emitCrossbars(compiled.hybrid, target) : undefined;
+  const replicas = new Map(compiled.priced.units.map((u) => [u.id, u.replicas ?? 1]));
+  const crossbars = target.kind === "hybrid"
+    ? emitCrossbars(compiled.hybrid, target, replicas) : undefined;
   const { opset, parameters } = inspectModel(model);
   const built = buildPlan({
     generator: `crosstie ${VERSION}`,

@@ -8,7 +8,7 @@ import { nonDominated } from "../../compiler/partition/front.ts";
 import type { Totals } from "../../compiler/partition/unitGraph.ts";
 import { compileCommandLine } from "../cli/shell.ts";
 import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
-import { withFigures, type Figures } from "../files/targetFigures.ts";
+import { figurePaths, withFigures, type Figures } from "../files/targetFigures.ts";
 import type { Capacity } from "../partition/capacity.ts";
 import { highsSolver } from "../partition/highsSolver.ts";
 import { combinations, type Axis } from "../profile/axes.ts";
@@ -27,6 +27,8 @@ export interface ProfileRequest extends ModelRequest {
   readonly capacity?: Capacity;
   /** Points to look for on each front. */
   readonly points?: number;
+  /** Copies of a unit's weights that the front may use, at most. */
+  readonly replicas?: number;
   /** Figures to vary, in all combinations. */
   readonly sweep?: readonly Axis[];
   /** Threads of a sweep; all cores unless given. */
@@ -51,6 +53,8 @@ export interface ProfilePoint extends PlacedPoint {
 /** One target, and how its extremes compare. */
 export interface TargetProfile {
   readonly target: string;
+  /** Figures that were replaced, by the person or by an operating point of the target. */
+  readonly figures?: Figures;
   readonly points: number;
   readonly optimum: Placed;
   readonly allAnalog: Placed;
@@ -90,6 +94,7 @@ export interface ProfileResult {
 }
 
 const POINTS = 24;
+const REPLICAS = 16;
 
 /** @throws UserError when the model, a target, the data or what is swept is wrong */
 export async function profileModel(request: ProfileRequest): Promise<ProfileResult> {
@@ -121,16 +126,21 @@ async function profileEach(
 ): Promise<Found> {
   const figures = request.figures ?? {};
   const options = {
-    points: request.points ?? POINTS, capacity: request.capacity, solve: await highsSolver(),
+    ...frontOptions(request), solve: await highsSolver(),
   };
-  const results = [...targets].map(([target, loaded]): Profiled => ({
-    target, figures, profile: profileTarget(model, withFigures(loaded, figures), options),
-  }));
+  const results = [...targets].flatMap(([target, loaded]) =>
+    [figures, ...operatingPoints(loaded, figures)].map((own): Profiled => ({
+      target, figures: own, profile: profileTarget(model, withFigures(loaded, own), options),
+    })));
   return {
     points: front(request, model, results),
-    targets: results.map(({ target, profile }) => summary(target, profile)),
+    targets: results.map(summary),
   };
 }
+
+const frontOptions = (
+  { points = POINTS, replicas = REPLICAS, capacity }: ProfileRequest,
+): SweepData["options"] => ({ points, replicas, capacity });
 
 interface Profiled extends Configuration {
   readonly profile: Profile;
@@ -144,9 +154,7 @@ async function profileSweep(
   const figures = combinations(axes).map((swept) => ({ ...request.figures, ...swept }));
   const configurations = request.targets.flatMap((target) =>
     figures.map((one): Configuration => ({ target, figures: one })));
-  const options: SweepData["options"] = {
-    points: request.points ?? POINTS, capacity: request.capacity,
-  };
+  const options = frontOptions(request);
   const worker = request.workerFile ?? workerFile();
   const cache = new ProfileCache(request.cache ?? defaultCacheFolder(), model, options,
     worker === undefined ? [] : [worker]);
@@ -181,9 +189,22 @@ async function profileSweep(
   };
 }
 
+/** The other ways to run a chip, where figures that the person set leave them open. */
+function operatingPoints({ target }: LoadedTarget, set: Figures): Figures[] {
+  const all = target.kind === "hybrid" ? Object.values(target.operatingPoints ?? {}) : [];
+  return all
+    .map((point) => Object.fromEntries(
+      Object.entries(point).map(([path, { value }]) => [path, value])))
+    .filter((point) => !Object.keys(set).some((name) => figurePaths(name).some((p) => p in point)))
+    .map((point) => ({ ...set, ...point }));
+}
+
 const summary = (
-  target: string, { points, optimum, allAnalog, allDigital }: Profile,
-): TargetProfile => ({ target, points: points.length, optimum, allAnalog, allDigital });
+  { target, figures, profile: { points, optimum, allAnalog, allDigital } }: Profiled,
+): TargetProfile => ({
+  target, ...(Object.keys(figures).length === 0 ? {} : { figures }),
+  points: points.length, optimum, allAnalog, allDigital,
+});
 
 function swept(
   request: ProfileRequest, model: ProfiledModel, one: Configured,
@@ -219,10 +240,11 @@ function commandOf(
   { model: path, capacity, bind }: ProfileRequest,
   { facts }: ProfiledModel,
   { target, figures }: Configuration,
-  { analogNodes }: Placed,
+  { analogNodes, replicas: exactly }: Placed,
 ): string {
   const all = facts.units.filter((u) => u.shape !== undefined).length;
   const analog = analogNodes.length === 0 ? "none"
     : analogNodes.length === all ? "all" : analogNodes;
-  return compileCommandLine({ model: path, target, figures, analog, capacity, bind });
+  const replicas = Object.keys(exactly).length === 0 ? undefined : { exactly };
+  return compileCommandLine({ model: path, target, figures, analog, replicas, capacity, bind });
 }

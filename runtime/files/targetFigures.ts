@@ -18,6 +18,9 @@ const SHORT_NAMES: Readonly<Record<string, readonly string[]>> = {
 /** Name (short, or a path such as `adc.time`) -> value in the unit that the file gives it in. */
 export type Figures = Readonly<Record<string, number>>;
 
+/** The figures that a name sets. */
+export const figurePaths = (name: string): readonly string[] => SHORT_NAMES[name] ?? [name];
+
 /**
  * The target with figures replaced; each keeps its source and says what it was swept from.
  * @throws UserError when a name is no figure of the target, or the target cannot be so
@@ -26,7 +29,7 @@ export function withFigures(loaded: LoadedTarget, figures: Figures): LoadedTarge
   if (Object.keys(figures).length === 0) return loaded;
   let json = loaded.json;
   for (const [name, value] of Object.entries(figures)) {
-    for (const path of SHORT_NAMES[name] ?? [name]) json = withFigure(json, path, value);
+    for (const path of figurePaths(name)) json = withFigure(json, path, value);
   }
   return targetFromJson(json, loaded.path);
 }

@@ -73,13 +73,14 @@ export function renderReport(plan: Plan): string {
   ]);
   const { optimal, bound } = plan.partition;
   const proof = optimal ? "proved optimal by the minimum cut" : `not below ${bound} in any split`;
-  const { objective, analog, arrays, figures } = plan.options;
+  const { objective, analog, arrays, replicas, figures } = plan.options;
   const command = compileCommandLine({
     model: `${plan.model.name}.onnx`,
     target: target.name,
     objective,
     analog,
     capacity: arrays,
+    replicas,
     figures,
   });
   const title = `${plan.model.name} on ${target.name}`;

@@ -10,7 +10,7 @@ import { place } from "../../compiler/partition/place.ts";
 import { priceFacts, type AnalogChoice } from "../../compiler/partition/price.ts";
 import { snrDb, unitNoises } from "../../compiler/partition/quality/predict.ts";
 import {
-  evaluate, type Assignment, type Totals, type UnitGraph,
+  evaluate, withWays, type Assignment, type Totals, type UnitGraph, type Ways,
 } from "../../compiler/partition/unitGraph.ts";
 import type { LoadedTarget } from "../files/targetFiles.ts";
 import { withFigures, type Figures } from "../files/targetFigures.ts";
@@ -27,6 +27,9 @@ export interface Placed {
   readonly predictedSnrDb: number | null;
   /** Names that `compile --analog-nodes` understands. */
   readonly analogNodes: readonly string[];
+  /** Copies of the weights of those that have more than one. */
+  readonly replicas: Readonly<Record<string, number>>;
+  /** Of all copies. */
   readonly arrays: number;
 }
 
@@ -48,44 +51,54 @@ export interface ProfileOptions {
   readonly points: number;
   /** Arrays that there are; as many chips as it takes unless given. */
   readonly capacity?: Capacity | undefined;
+  /** Copies of a unit's weights to try, at most. */
+  readonly replicas: number;
   /** Finds points above the hull; needed with a capacity. */
   readonly solve?: MilpSolver | undefined;
 }
 
 /** @throws UserError when the target cannot hold the model's weights, or lacks a figure */
 export function profileTarget(
-  model: ProfiledModel, loaded: LoadedTarget, { points, capacity, solve }: ProfileOptions,
+  model: ProfiledModel, loaded: LoadedTarget, { points, capacity, replicas, solve }: ProfileOptions,
 ): Profile {
   const { target, device } = loaded;
   const noise = unitNoises(model.quality.units, target, device);
   const price = (analog: AnalogChoice): UnitGraph =>
     priceFacts(model.facts, target, { analog, noise });
   const graph = price("auto");
-  const shown = (assignment: Assignment, totals: Totals): Placed => {
-    const analog = graph.units.filter((u) => assignment.get(u.id) === "analog");
-    const chosen = new Set(analog.map((u) => u.id));
+  // Copies trade area for time; the placement of least energy is compared as `compile` finds it.
+  const copied = replicas === 1 ? graph
+    : priceFacts(model.facts, target, { noise, replicas: { most: replicas } });
+  const labels = new Map(model.facts.units.map(({ id, label }) => [id, label]));
+  const shown = (assignment: Assignment, ways: Ways, totals: Totals): Placed => {
+    const { units } = withWays(graph, ways);
+    const analog = units.filter((u) => assignment.get(u.id) === "analog");
+    const label = ({ id }: { id: string }): string => labels.get(id) ?? id;
     return {
       energyJ: totals.energyJ,
       latencyS: totals.latencyS,
       areaM2: totals.areaM2 + fixedArea(target),
       predictedSnrDb: snrDb(totals.noise ?? 0),
-      analogNodes: model.facts.units.filter((u) => chosen.has(u.id)).map((u) => u.label),
+      analogNodes: analog.map(label),
+      replicas: Object.fromEntries(analog.flatMap((u) =>
+        ((u.replicas ?? 1) > 1 ? [[label(u), u.replicas as number]] : []))),
       arrays: analog.reduce((sum, u) => sum + (u.arrays ?? 0), 0),
     };
   };
   const pinned = (analog: "all" | "none"): Placed => {
     const { units } = price(analog);
     const assignment = new Map(units.map((u) => [u.id, u.pinned ?? "digital"]));
-    return shown(assignment, evaluate(graph, assignment));
+    return shown(assignment, new Map(), evaluate(graph, assignment));
   };
   // A digital target has nothing to be short of.
   const arrays = target.kind === "hybrid" ? arraysOf(capacity, target) : undefined;
   const optimum = place(graph, "energy", { arrays, solve });
   return {
     target: target.name,
-    points: paretoFront(graph, { points, arrays, solve }).map(({ assignment, totals, found }) =>
-      ({ ...shown(assignment, totals), found })),
-    optimum: shown(optimum.assignment, optimum.totals),
+    points: paretoFront(copied, { points, arrays, solve })
+      .map(({ assignment, ways, totals, found }) =>
+        ({ ...shown(assignment, ways, totals), found })),
+    optimum: shown(optimum.assignment, optimum.ways, optimum.totals),
     allAnalog: pinned("all"),
     allDigital: pinned("none"),
   };

@@ -72,6 +72,8 @@ const blockSchema = z.strictObject({
     groupTiles: number, rowTiles: number, columnTiles: number, groupsPerTile: number,
   }),
   schedule: scheduleSchema,
+  /** Copies of all tiles, which share the products of an inference; one unless given. */
+  replicas: number.optional(),
   /** In the order packs of groups, row tiles, column tiles. */
   tiles: z.array(tileSchema).min(1),
 });

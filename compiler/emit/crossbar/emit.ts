@@ -3,10 +3,11 @@
  * conductances of every tile, made one at a time as a writer asks for them. What is emitted is the
  * target of programming; variation, noise and time belong to the chip simulation.
  */
-import { convertedColumns, readSchedule } from "../../../targets/schedule.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
 import type { AnalogBlock, HybridProgram } from "../../partition/hybrid.ts";
-import { tileGrid, tilesOf, type CellLayout, type Tile } from "../../partition/tiling.ts";
+import {
+  tileGrid, tileSchedule, tilesOf, type CellLayout, type Tile,
+} from "../../partition/tiling.ts";
 import { originsOf, type WeightMatrix } from "../../partition/units.ts";
 import {
   CROSSBARS_FORMAT, CROSSBARS_VERSION,
@@ -29,18 +30,23 @@ export interface Crossbars {
   readonly config: CrossbarConfig;
   /** Conductances (siemens) of each distinct tile, and the scales of each block. */
   readonly tensors: readonly CrossbarTensor[];
-  /** Arrays occupied: tiles of all blocks, shared content counted as often as it is placed. */
+  /** Arrays occupied: tiles of all copies of all blocks, whether or not their content is equal. */
   readonly tiles: number;
 }
 
 /**
  * Emits every analog block of a program.
+ * @param replicas unit id -> copies of its tiles, where there is more than one
  * @throws UserError when a weight is not finite, or the array holds none of them
  */
-export function emitCrossbars(program: HybridProgram, target: HybridTarget): Crossbars {
+export function emitCrossbars(
+  program: HybridProgram, target: HybridTarget,
+  replicas: ReadonlyMap<string, number> = new Map(),
+): Crossbars {
   const blocks = program.segments.filter((s): s is AnalogBlock => s.kind === "analog");
   return emitBlocks(blocks.map(({ id, units, form }) => ({
     id, nodes: units.flatMap((u) => originsOf(u.cluster)), matrix: form.matrix,
+    replicas: replicas.get(units[0].id),
   })), target);
 }
 
@@ -50,6 +56,8 @@ export interface BlockSource {
   /** ONNX nodes. */
   readonly nodes: readonly string[];
   readonly matrix: WeightMatrix;
+  /** Copies of its tiles; one unless given. */
+  readonly replicas?: number | undefined;
 }
 
 /** As `emitCrossbars`, for blocks that come from elsewhere. */
@@ -61,12 +69,12 @@ export function emitBlocks(blocks: readonly BlockSource[], target: HybridTarget)
   return {
     config: { ...describeTarget(target, encoding), blocks: emitted },
     tensors,
-    tiles: emitted.reduce((sum, b) => sum + b.tiles.length, 0),
+    tiles: emitted.reduce((sum, b) => sum + b.tiles.length * (b.replicas ?? 1), 0),
   };
 }
 
 function emitBlock(
-  { id, nodes, matrix }: BlockSource, target: HybridTarget, encoding: Encoding,
+  { id, nodes, matrix, replicas = 1 }: BlockSource, target: HybridTarget, encoding: Encoding,
   shared: SharedTiles, tensors: CrossbarTensor[],
 ): CrossbarBlock {
   const grid = tileGrid(matrix, target);
@@ -90,7 +98,7 @@ function emitBlock(
     }
     tiles.push({ id: name, conductances, rows, columns, ...spansOf(tile) });
   }
-  const schedule = readSchedule(target, convertedColumns(target, grid.widestColumns));
+  const schedule = tileSchedule(target, grid);
   return {
     id, nodes: [...nodes],
     weights: { name: matrix.name, shape: [...matrix.tensor.shape] },
@@ -106,6 +114,7 @@ function emitBlock(
       cycleSecond: schedule.cycle, intervalSecond: schedule.interval,
       latencySecond: schedule.latency, formula: schedule.formula,
     },
+    ...(replicas === 1 ? {} : { replicas }),
     tiles,
   };
 }

@@ -5,15 +5,14 @@
  * time; latency as a fill and then one product per interval; area as instances times area.
  */
 import type { Action, Coding, Component, HybridTarget } from "../../../targets/schema.ts";
-import { convertedColumns, readSchedule } from "../../../targets/schedule.ts";
 import type { Schedule } from "../../../targets/schedule.ts";
 import { dissipation } from "../../../targets/units.ts";
 import type { Second, Siemens } from "../../../targets/units.ts";
-import { tileGrid } from "../tiling.ts";
+import { arraysFor, tileGrid, tileSchedule } from "../tiling.ts";
 import type { TileGrid } from "../tiling.ts";
 import { costOf, term, withPrefix } from "./cost.ts";
 import type { ContractionShape, Cost, CostTerm, InputStats } from "./cost.ts";
-import { ACTION_COUNTS, componentFigures } from "./counts.ts";
+import { ACTION_COUNTS, arrayArea, componentFigures } from "./counts.ts";
 import type { Usage } from "./counts.ts";
 import { standbyTerm } from "./digital.ts";
 
@@ -42,7 +41,7 @@ export function analogCost(
   { replicas = 1 }: AnalogOptions = {},
 ): AnalogCost {
   const grid = tileGrid(shape, target);
-  const schedule = readSchedule(target, convertedColumns(target, grid.widestColumns));
+  const schedule = tileSchedule(target, grid);
   const products = Math.ceil(shape.vectors / replicas);
   const sums = partialSums(shape, grid, target);
   const interval = target.pipeline.overlap
@@ -62,15 +61,29 @@ export function analogCost(
     }),
     sums.term,
     programmingTerm(shape, grid, target, replicas),
+    idleTerm(grid.tiles * replicas, target),
     standbyTerm(target, latency),
   ];
   return {
     cost: costOf(withoutZeros(terms)),
     grid,
     schedule,
-    arrays: grid.tiles * replicas,
+    arrays: arraysFor(grid.tiles * replicas, target),
     stageS: products * interval,
   };
+}
+
+/** Area of arrays that are allocated with a core but hold nothing. */
+export function idleTerm(tiles: number, target: HybridTarget): CostTerm {
+  const idle = arraysFor(tiles, target) - tiles;
+  return term({
+    name: "idle arrays",
+    formula: `${idle} arrays of cores that are started whole`,
+    value: idle,
+    unit: "array",
+    source: target.chip.arraysPerCore.source,
+    areaM2: idle * arrayArea(target),
+  });
 }
 
 export const withoutZeros = (terms: readonly CostTerm[]): CostTerm[] =>

@@ -8,14 +8,14 @@
  */
 import { InternalError } from "../../errors.ts";
 import type { Action, HybridTarget } from "../../../targets/schema.ts";
-import { convertedColumns, readSchedule } from "../../../targets/schedule.ts";
 import type { Schedule } from "../../../targets/schedule.ts";
 import { dissipation } from "../../../targets/units.ts";
 import type { Siemens } from "../../../targets/units.ts";
-import { tileGrid } from "../tiling.ts";
+import { arraysFor, tileGrid, tileSchedule } from "../tiling.ts";
 import type { TileGrid } from "../tiling.ts";
 import {
   conductionTerms,
+  idleTerm,
   meanConductance,
   productTerms,
   programmingTerm,
@@ -41,7 +41,7 @@ function layersOf(shapes: readonly ContractionShape[], target: HybridTarget): La
   if (shapes.length === 0) throw new InternalError("an energy block has no layers");
   return shapes.map((shape) => {
     const grid = tileGrid(shape, target);
-    const schedule = readSchedule(target, convertedColumns(target, grid.widestColumns));
+    const schedule = tileSchedule(target, grid);
     return { shape, grid, schedule };
   });
 }
@@ -76,13 +76,13 @@ const DOMAINS: Record<HybridTarget["settle"]["domain"], Domain> = {
   analog: (layers, target, sweeps) => {
     const settleS = target.settle.time.value * sweeps;
     const terms: CostTerm[] = [];
-    let arrays = 0;
+    let tiles = 0;
     layers.forEach((layer, k) => {
       const { shape, grid, schedule } = layer;
       const replicas = shape.vectors;
       const on = (only: readonly Action[]): CostTerm[] =>
         productTerms(shape, grid, schedule, target, { products: replicas, replicas: 0, only });
-      arrays += grid.tiles * replicas;
+      tiles += grid.tiles * replicas;
       if (k === 0) terms.push(...on(ENTERING));
       if (k === layers.length - 1) terms.push(...on(LEAVING));
       terms.push(...on(SETTLING), ...conductionTerms(shape, grid, target, replicas, settleS));
@@ -94,18 +94,18 @@ const DOMAINS: Record<HybridTarget["settle"]["domain"], Domain> = {
     const formula =
       `${sweeps} x ${withPrefix(target.settle.time.value, "s")} + ` +
       `${withPrefix(last.schedule.latency, "s")} to convert`;
-    return finish(terms, target, arrays, sweeps, latency, formula);
+    return finish(terms, target, tiles, sweeps, latency, formula);
   },
   converters: (layers, target, sweeps) => {
     const terms: CostTerm[] = [];
-    let arrays = 0;
+    let tiles = 0;
     let perSweep = target.settle.time.value * layers.length;
     layers.forEach((layer, k) => {
       const { shape, grid, schedule } = layer;
       const rounds = k === 0 ? 1 : sweeps;
       const products = shape.vectors * rounds;
       const busyS = products * schedule.interval * (k === 0 ? 1 : 2);
-      arrays += grid.tiles;
+      tiles += grid.tiles;
       const forward = { products, replicas: 1, busyS };
       terms.push(...productTerms(shape, grid, schedule, target, forward));
       if (k > 0) {
@@ -120,7 +120,7 @@ const DOMAINS: Record<HybridTarget["settle"]["domain"], Domain> = {
     const fill = first.schedule.latency + (first.shape.vectors - 1) * first.schedule.interval;
     const latency = fill + sweeps * perSweep;
     const formula = `${withPrefix(fill, "s")} + ${sweeps} x ${withPrefix(perSweep, "s")}`;
-    return finish(terms, target, arrays, sweeps, latency, formula);
+    return finish(terms, target, tiles, sweeps, latency, formula);
   },
 };
 
@@ -139,7 +139,7 @@ function standing(
 function finish(
   terms: readonly CostTerm[],
   target: HybridTarget,
-  arrays: number,
+  tiles: number,
   sweeps: number,
   latencyS: number,
   formula: string,
@@ -152,8 +152,8 @@ function finish(
     source: target.settle.time.source,
     latencyS,
   });
-  const all = [...terms, settling, standbyTerm(target, latencyS)];
-  return { cost: costOf(withoutZeros(all)), arrays, sweeps };
+  const all = [...terms, idleTerm(tiles, target), settling, standbyTerm(target, latencyS)];
+  return { cost: costOf(withoutZeros(all)), arrays: arraysFor(tiles, target), sweeps };
 }
 
 export interface TrainingStep {

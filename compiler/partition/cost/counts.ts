@@ -103,6 +103,13 @@ export function componentFigures(part: Component, target: HybridTarget): Figures
   };
 }
 
+/** Area of one array, with its share of what it belongs to. */
+export const arrayArea = (target: HybridTarget): number =>
+  target.components.reduce((sum, part) => {
+    const { instances, area } = componentFigures(part, target);
+    return sum + instances * area;
+  }, 0);
+
 function tableEntry(part: Component, target: HybridTarget) {
   if (part.byAdcBits === undefined) return undefined;
   const bits = target.adc.bits.value;

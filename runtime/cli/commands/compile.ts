@@ -6,8 +6,8 @@ import { printGraph } from "../../../compiler/graph/print.ts";
 import { printKernel } from "../../../compiler/kernels/print.ts";
 import type { Unit } from "../../../compiler/partition/units.ts";
 import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts";
-import type { AnalogChoice } from "../../../compiler/partition/price.ts";
-import { crossing, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
+import type { AnalogChoice, Replicas } from "../../../compiler/partition/price.ts";
+import { crossings, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import type { Plan } from "../../../compiler/artifact/plan.ts";
 import { compileModel, type CompileResult } from "../../api/compileModel.ts";
 import { parseFigures } from "../../files/targetFigures.ts";
@@ -43,7 +43,8 @@ export interface CompileReport {
 
 export const levels: Record<string, (result: CompileResult) => string> = {
   graph: ({ compiled }) => printGraph(compiled.graph).text,
-  units: ({ compiled }) => explainPlacement(compiled.priced, compiled.cut),
+  units: ({ compiled }) =>
+    explainPlacement(compiled.priced, compiled.cut, compiled.options.objective),
   hybrid: ({ compiled }) => hybridText(compiled),
   kernels: ({ compiled }) => compiled.program.kernels.map(printKernel).join("\n\n"),
   plan: ({ plan }) => JSON.stringify(plan, null, 1),
@@ -72,10 +73,9 @@ function explanation(graph: UnitGraph, compiled: Compiled): object[] {
     digital: u.digital,
     analog: u.analog,
   }));
-  const values = graph.values.flatMap((v) => {
-    const cost = crossing(v, compiled.cut.assignment);
-    return cost ? [{ value: v.name, from: v.from === HOST ? "host" : v.from, to: v.to, cost }] : [];
-  });
+  const values = [...crossings(graph, compiled.cut.assignment)].flatMap(([v, costs]) =>
+    costs.map((cost) => (
+      { value: v.name, from: v.from === HOST ? "host" : v.from, to: v.to, cost })));
   return [...units, ...values];
 }
 
@@ -93,10 +93,10 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
     ...(explain
       ? {
           explain: explanation(compiled.priced, compiled),
-          explainText: explainPlacement(compiled.priced, compiled.cut),
+          explainText: explainPlacement(compiled.priced, compiled.cut, compiled.options.objective),
         }
       : {}),
-    table: partitionTable(compiled.priced, compiled.cut),
+    table: partitionTable(compiled.priced, compiled.cut, compiled.options.objective),
   };
 }
 
@@ -112,9 +112,35 @@ function analogChoice(options: Options): AnalogChoice {
   });
 }
 
-/** `--capacity chip` or a number of arrays. */
+/** `--replicas N` and `--replicate NAME=N`; undefined where neither is given. */
+function replicasOption(options: Options): Replicas | undefined {
+  const most = options.integer("replicas", "--replicas", { min: 1, max: 4096 }) ?? 1;
+  const exactly = Object.fromEntries(
+    options.list("replicate").flatMap((text) => text.split(",")).map((text) => {
+      const [, name, count] = /^\s*(\S+)=(\d{1,4})\s*$/.exec(text) ?? [];
+      if (name !== undefined && Number(count) >= 1) return [name, Number(count)];
+      throw new UserError(`"${text}" gives no node a number of copies`, {
+        place: "--replicate", remedy: "Write --replicate NODE=4; separate several with commas.",
+      });
+    }));
+  const limit = most === 1 ? {} : { most };
+  if (Object.keys(exactly).length > 0) return { ...limit, exactly };
+  return most === 1 ? undefined : limit;
+}
+
+/** `--capacity chip`, a number of arrays, or a number for each target. */
 export function capacityOption(options: Options): Capacity | undefined {
-  if (options.text("capacity") === "chip") return "chip";
+  const text = options.text("capacity");
+  if (text === "chip") return text;
+  if (text?.includes("=") === true) {
+    return Object.fromEntries(text.split(",").map((part) => {
+      const [, target, count] = /^\s*(\S+)=(\d+)\s*$/.exec(part) ?? [];
+      if (target !== undefined) return [target, Number(count)];
+      throw new UserError(`"${part}" gives no target a number of arrays`, {
+        place: "--capacity", remedy: "Write --capacity isaac-rram=96,hermes-pcm=64.",
+      });
+    }));
+  }
   return options.integer("capacity", "--capacity", { min: 0 });
 }
 
@@ -147,6 +173,16 @@ export const compileCommand: CommandSpec = {
       description: "arrays there are, or chip: those of one chip (default: as many as it takes)",
     },
     {
+      flags: "--replicas <n>",
+      description: "copies of a busy layer's arrays that may share its products, at most",
+      default: "1",
+    },
+    {
+      flags: "--replicate <node=n>",
+      description: "exactly n copies of a node's arrays; repeat, or separate with commas",
+      repeatable: true,
+    },
+    {
       flags: "--set <name=value>",
       description: "replace a figure of the target: adc=6, array=128, wire.rowSegment=2; repeat",
       repeatable: true,
@@ -172,6 +208,7 @@ export const compileCommand: CommandSpec = {
     }
     const bind = parseBindings(options.text("bind"));
     const capacity = capacityOption(options);
+    const replicas = replicasOption(options);
     const result = await compileModel({
       model: path,
       target: options.required(
@@ -183,6 +220,7 @@ export const compileCommand: CommandSpec = {
       analog: analogChoice(options),
       figures: parseFigures(options.list("set"), "--set"),
       ...(capacity === undefined ? {} : { capacity }),
+      ...(replicas === undefined ? {} : { replicas }),
       ...(bind ? { bind } : {}),
       ...(level === undefined
         ? { out: options.text("out") ?? basename(path).replace(/\.onnx$/i, "") + ".crosstie" }

@@ -51,9 +51,16 @@ const placedCells = (p: Placed): Cell[] => [
 ];
 const PLACED = ["energy", "latency", "area", "quality", "analog units", "arrays"];
 
+/** A target, and what about it was changed. */
+const targetText = (
+  { target, figures = {} }: { target: string; figures?: Readonly<Record<string, number>> },
+): string => [
+  target, ...Object.entries(figures).map(([name, value]) => `${name}=${value}`),
+].join(" ");
+
 function targetsTable({ targets }: ProfileResult): string {
   const rows = targets.flatMap((t) => [
-    [t.target, "least energy", ...placedCells(t.optimum)],
+    [targetText(t), "least energy", ...placedCells(t.optimum)],
     ["", "all analog", ...placedCells(t.allAnalog)],
     ["", "all digital", ...placedCells(t.allDigital)],
   ]);
@@ -74,7 +81,7 @@ function sweepTable({ sweep }: ProfileResult): string {
 
 function renderText(result: ProfileResult): string {
   const { points, quality, seconds } = result;
-  const rows = points.map((p, i) => [i + 1, p.target, ...placedCells(p)]);
+  const rows = points.map((p, i) => [i + 1, targetText(p), ...placedCells(p)]);
   return [
     result.sweep ? sweepTable(result) : targetsTable(result),
     "",
@@ -94,6 +101,11 @@ export const profile: CommandSpec = {
   options: [
     { flags: "--target <targets>", description: "preset names or target files, with commas" },
     { flags: "--points <n>", description: "points to look for on each front", default: "24" },
+    {
+      flags: "--replicas <n>",
+      description: "copies of a busy layer's arrays that the front may use, at most",
+      default: "16",
+    },
     {
       flags: "--sweep <axes...>",
       description: "vary figures: array=64,128,256 adc=5..9 wire.rowSegment=1..3..0.5",
@@ -137,6 +149,7 @@ export const profile: CommandSpec = {
       targets: targetNames(options),
       figures: parseFigures(options.list("set"), "--set"),
       sweep: parseAxes(options.list("sweep")),
+      replicas: options.integer("replicas", "--replicas", { min: 1, max: 4096 }) ?? 16,
       points: options.integer("points", "--points", { min: 1, max: 10_000 }) ?? 24,
       method: options.choice<QualityMethod>("quality") ?? "auto",
       seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }) ?? 1,

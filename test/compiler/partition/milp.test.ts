@@ -10,42 +10,35 @@ import {
   outcome,
   problemOf,
 } from "../../../compiler/partition/placementProblem.ts";
-import type {
-  Choice,
-  PlacementOption,
-  PlacementProblem,
-} from "../../../compiler/partition/placementProblem.ts";
-import { ENERGY, HOST, LATENCY } from "../../../compiler/partition/unitGraph.ts";
-import type { Totals, UnitGraph } from "../../../compiler/partition/unitGraph.ts";
+import type { PlacementProblem } from "../../../compiler/partition/placementProblem.ts";
+import { joinTargets } from "../../../compiler/partition/mixed.ts";
+import { minimiser } from "../../../compiler/partition/place.ts";
+import { ENERGY, HOST, LATENCY, evaluate, weigh } from "../../../compiler/partition/unitGraph.ts";
+import type { UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import { highsSolver } from "../../../runtime/partition/highsSolver.ts";
-import { cost, ladder, unitGraphs } from "./randomUnitGraphs.ts";
+import { bestChoice } from "./bruteForce.ts";
+import { cost, ladder, onSecond, unitGraphs, withCopies } from "./randomUnitGraphs.ts";
 
 let solve: MilpSolver;
 beforeAll(async () => {
   solve = await highsSolver();
 });
 
-/** Every choice of a problem. */
-function* choices(problem: PlacementProblem): Generator<Choice> {
+/** The best feasible objective under limits, by brute force; Infinity when nothing fits. */
+function bruteForce(problem: PlacementProblem): number {
+  if (problem.limits === undefined) return bestChoice(problem)?.objective ?? Infinity;
   const counts = problem.units.map((unit) => unit.options.length);
   const digits = counts.map(() => 0);
-  for (;;) {
-    yield new Map(problem.units.map((unit, u) => [unit.id, digits[u] as number]));
-    let u = 0;
-    while (u < digits.length && digits[u] === (counts[u] as number) - 1) digits[u++] = 0;
-    if (u === digits.length) return;
-    digits[u] = (digits[u] as number) + 1;
-  }
-}
-
-/** The best feasible objective by brute force; Infinity when nothing fits. */
-function bruteForce(problem: PlacementProblem): number {
   let best = Infinity;
-  for (const choice of choices(problem)) {
+  for (;;) {
+    const choice = new Map(problem.units.map((unit, u) => [unit.id, digits[u] as number]));
     const result = outcome(problem, choice);
     if (feasible(problem, result)) best = Math.min(best, objectiveOf(problem, result));
+    let u = 0;
+    while (u < digits.length && digits[u] === (counts[u] as number) - 1) digits[u++] = 0;
+    if (u === digits.length) return best;
+    digits[u] = (digits[u] as number) + 1;
   }
-  return best;
 }
 
 function expectSolved(problem: PlacementProblem): "feasible" | "infeasible" {
@@ -67,65 +60,47 @@ function expectSolved(problem: PlacementProblem): "feasible" | "infeasible" {
 const arraysOf = (graph: UnitGraph): number =>
   graph.units.reduce((sum, u) => sum + (u.analog === undefined ? 0 : (u.arrays ?? 0)), 0);
 
-/** The graph on two analog targets: the second has its own costs and its own arrays. */
-function onTwoTargets(graph: UnitGraph, share: number, objective: PlacementProblem["objective"]) {
-  const twice = (c: Totals): Totals => cost(c.latencyS, c.energyJ, c.areaM2);
-  const base = problemOf(graph, { objective });
-  const problem: PlacementProblem = {
-    ...base,
-    units: base.units.map((unit, u) => ({
-      id: unit.id,
-      options: unit.options.flatMap((option): PlacementOption[] => {
-        if (option.place !== "analog") return [option];
-        const arrays = graph.units[u]?.arrays ?? 0;
-        const [a, b] = ["first", "second"] as const;
-        return [
-          { ...option, label: a, place: a, uses: { [a]: arrays } },
-          { ...option, label: b, place: b, cost: twice(option.cost), uses: { [b]: 2 * arrays } },
-        ];
-      }),
-    })),
-    values: graph.values.map((value) => ({
-      name: value.name,
-      from: value.from,
-      to: value.to,
-      carry: (from, to) => {
-        if (from === "digital") return value.toAnalog;
-        if (to === "digital") return value.toDigital;
-        return cost(value.toAnalog.energyJ + value.toDigital.energyJ, value.toAnalog.latencyS);
-      },
-    })),
-    capacity: {
-      first: Math.floor(arraysOf(graph) * share),
-      second: Math.floor(arraysOf(graph) * share),
-    },
-  };
-  return problem;
-}
+const share = fc.double({ min: 0.1, max: 1, noNaN: true });
 
 describe("mixed-integer placement equals brute force", () => {
-  it("with a chip that is too small, 200 graphs of up to 12 units", () => {
+  it("with a chip that is too small and copies of layers, 60 graphs of up to 12 units", () => {
     fc.assert(
-      fc.property(unitGraphs(12), fc.double({ min: 0, max: 0.8, noNaN: true }), (graph, share) => {
-        const arrays = Math.floor(arraysOf(graph) * share);
-        expectSolved(problemOf(graph, { arrays, objective: ENERGY }));
+      fc.property(unitGraphs(12), share, fc.constantFrom(ENERGY, LATENCY), (graph, part, of) => {
+        const arrays = Math.floor(arraysOf(graph) * part);
+        expectSolved(problemOf(withCopies(graph, 8), { arrays, objective: of }));
       }),
-      { numRuns: 200, seed: 20263 },
+      { numRuns: 60, seed: 20263 },
     );
   });
 
-  it("with two targets and their capacities, 200 graphs of up to 8 units", () => {
+  it("with two targets, their capacities and copies of layers, 60 graphs of up to 9 units", () => {
+    let [mixed, copied] = [0, 0];
     fc.assert(
       fc.property(
-        unitGraphs(8),
-        fc.double({ min: 0.1, max: 1, noNaN: true }),
-        fc.constantFrom(ENERGY, { energy: 1, latency: 0.5, area: 0 }),
-        (graph, share, objective) => {
-          expectSolved(onTwoTargets(graph, share, objective));
+        unitGraphs(9),
+        share,
+        fc.constantFrom(ENERGY, LATENCY, { energy: 1, latency: 0.5, area: 0 }),
+        (graph, part, objective) => {
+          const there = Math.floor(arraysOf(graph) * part);
+          const joined = joinTargets([
+            { name: "first", graph: withCopies(graph, 4) },
+            { name: "second", graph: onSecond(graph) },
+          ]);
+          const arrays = { first: there, second: there };
+          const problem = problemOf(joined, { arrays, objective });
+          if (expectSolved(problem) === "infeasible") return;
+          const { assignment, ways, totals, objective: reached } =
+            minimiser({ arrays, solve })(joined, objective);
+          expect(evaluate(joined, assignment, ways)).toEqual(totals);
+          expect(weigh(totals, objective) / (reached || 1)).toBeCloseTo(reached === 0 ? 0 : 1, 9);
+          const homes = new Set([...ways.values()].map(({ home }) => home));
+          if (homes.has("second")) mixed++;
+          if ([...ways.values()].some(({ replicas }) => replicas > 1)) copied++;
         },
       ),
-      { numRuns: 200, seed: 20264 },
+      { numRuns: 60, seed: 20264 },
     );
+    expect(Math.min(mixed, copied)).toBeGreaterThan(2);
   });
 
   it("for pipelined throughput, 60 graphs", () => {

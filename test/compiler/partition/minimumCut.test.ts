@@ -12,7 +12,9 @@ import {
   weigh,
 } from "../../../compiler/partition/unitGraph.ts";
 import type { UnitGraph, Weights } from "../../../compiler/partition/unitGraph.ts";
-import { cost, enumerate, ladder, unitGraphs } from "./randomUnitGraphs.ts";
+import { problemOf } from "../../../compiler/partition/placementProblem.ts";
+import { bestChoice } from "./bruteForce.ts";
+import { cost, enumerate, ladder, unitGraphs, withCopies } from "./randomUnitGraphs.ts";
 
 /** Sums of up to 60 doubles in different order, and capacities rounded to total/2^50. */
 const same = (a: number, b: number, scale: number): boolean =>
@@ -53,6 +55,27 @@ describe("minimum cut", () => {
       { numRuns: 500, seed: 20260 },
     );
     expect(analog).toBeGreaterThan(500);
+  });
+
+  it("takes the best number of copies of every unit: 200 graphs against brute force", () => {
+    let copied = 0;
+    fc.assert(
+      fc.property(
+        unitGraphs(10),
+        fc.constantFrom(ENERGY, LATENCY, { energy: 1, latency: 1, area: 1 }),
+        (drawn, weights) => {
+          const graph = withCopies(drawn, 8);
+          const result = minimumCut(graph, weights);
+          const best = bestChoice(problemOf(graph, { objective: weights }));
+          expect(same(result.objective, best!.objective, totalCost(graph, weights))).toBe(true);
+          expect(evaluate(graph, result.assignment, result.ways)).toEqual(result.totals);
+          for (const id of result.ways.keys()) expect(result.assignment.get(id)).toBe("analog");
+          copied += result.ways.size;
+        },
+      ),
+      { numRuns: 200, seed: 20272 },
+    );
+    expect(copied).toBeGreaterThan(50);
   });
 
   it("pays for a value once, however many consumers it has on the other side", () => {

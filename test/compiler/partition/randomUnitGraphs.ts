@@ -10,6 +10,7 @@ import type {
   Unit,
   UnitGraph,
   UnitValue,
+  Way,
 } from "../../../compiler/partition/unitGraph.ts";
 
 export const cost = (energyJ: number, latencyS = 0, areaM2 = 0): Cost => ({
@@ -78,6 +79,35 @@ export const unitGraphs = (most: number): fc.Arbitrary<UnitGraph> =>
         return { units, values: values.filter(({ to }) => to.length > 0) };
       }),
   );
+
+/** Some analog units may be had in copies too: faster and larger, a little more or less energy. */
+export const withCopies = (graph: UnitGraph, most: number): UnitGraph => ({
+  ...graph,
+  units: graph.units.map((unit, i): Unit => {
+    const { analog, arrays = 1 } = unit;
+    if (analog === undefined || i % 2 === 0) return unit;
+    const others = [2, 4, 8].filter((n) => n <= most).map((replicas): Way => ({
+      cost: cost(analog.energyJ * (1 + (i % 3 - 1) / 10 / replicas), analog.latencyS / replicas,
+        analog.areaM2 * replicas),
+      arrays: arrays * replicas,
+      replicas,
+    }));
+    return { ...unit, others };
+  }),
+});
+
+/** The same units priced on a second target: other costs, twice the arrays, dearer links. */
+export function onSecond(graph: UnitGraph): UnitGraph {
+  const twisted = (c: Cost): Cost => cost(c.latencyS, c.energyJ, c.areaM2 / 2);
+  return {
+    units: graph.units.map(({ analog, arrays = 1, ...unit }): Unit => ({
+      ...unit, ...(analog ? { analog: twisted(analog), arrays: 2 * arrays } : {}),
+    })),
+    values: graph.values.map((value) => ({
+      ...value, toAnalog: twisted(value.toDigital), toDigital: twisted(value.toAnalog),
+    })),
+  };
+}
 
 /** Every assignment with its totals. */
 export function enumerate(graph: UnitGraph): { assignment: Assignment; totals: Totals }[] {
