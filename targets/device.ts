@@ -116,6 +116,9 @@ const stuck = z.strictObject({
   low: figure("1", { min: 0, max: 1 }),
   high: figure("1", { min: 0, max: 1 }),
   random: figure("1", { min: 0, max: 1 }),
+  /** Shares of rows and of columns whose cells are all stuck low. */
+  rows: figure("1", { min: 0, max: 1 }).optional(),
+  columns: figure("1", { min: 0, max: 1 }).optional(),
 });
 
 /** Row: stored -1, 0, +1. Column: read -1, 0, +1. Each row sums to one. */

@@ -9,6 +9,8 @@ import { InternalError, UserError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import { parseDevice, parseTarget } from "../../targets/target.ts";
 import { ChipSimulator, IdealChip, type ChipSource } from "../chip/chipSimulator.ts";
+import type { Compensation } from "../chip/compensation.ts";
+import { parseFaultMap } from "../chip/faults.ts";
 import {
   imperfectionNames,
   imperfections,
@@ -19,6 +21,7 @@ import { readTensors } from "../data/tensorStore.ts";
 import type { Device } from "../device/device.ts";
 import type { ChipBlocks } from "../execute/hybridSession.ts";
 import type { Artifact } from "../files/artifactFiles.ts";
+import { readJson } from "../files/read.ts";
 
 export const chipModes = ["none", "ideal", "simulated"] as const;
 export type ChipMode = (typeof chipModes)[number];
@@ -29,6 +32,12 @@ export interface ChipRequest {
   readonly time?: number;
   /** Imperfections to leave on; all by default. */
   readonly only?: readonly string[];
+  /** File of the faults that were measured; drawn from the device's shares unless given. */
+  readonly faults?: string;
+  /** Whether the mapper answers stuck cells and wire drop. */
+  readonly repair?: boolean;
+  /** What is done about outputs that fade with time. */
+  readonly compensation?: Compensation;
 }
 
 /** What the artifact says of its chip; undefined when every unit is digital. */
@@ -85,16 +94,21 @@ export function chosenImperfections(only: readonly string[] | undefined): Imperf
 export async function openSimulator(
   artifact: Artifact,
   device: Device,
-  { seed, time, only }: ChipRequest,
+  { seed, time, only, faults, repair, compensation }: ChipRequest,
 ): Promise<ChipSimulator | undefined> {
   const chosen = chosenImperfections(only);
   const source = await chipSourceOf(artifact);
+  const known = source && faults !== undefined
+    ? parseFaultMap(await readJson(faults), source.config, faults) : undefined;
   return (
     source &&
     new ChipSimulator(device, source, {
       seed,
       imperfections: chosen,
       ...(time === undefined ? {} : { time }),
+      ...(known === undefined ? {} : { faults: known }),
+      ...(repair === undefined ? {} : { repair }),
+      ...(compensation === undefined ? {} : { compensation }),
     })
   );
 }

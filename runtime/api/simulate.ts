@@ -8,7 +8,8 @@ import { cardSchema } from "../../models/card.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
 import { openDevice, type DeviceChoice } from "../device/open.ts";
 import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
-import type { BlockStatistics } from "../chip/chipSimulator.ts";
+import type { BlockStatistics, ChipSimulator } from "../chip/chipSimulator.ts";
+import type { Compensation } from "../chip/compensation.ts";
 import { openIdealChip, openSimulator } from "./chip.ts";
 import { openArtifact } from "./executable.ts";
 
@@ -24,8 +25,21 @@ export interface SimulateRequest {
   readonly time?: number;
   /** Imperfections to leave on; all by default. */
   readonly only?: readonly string[];
+  /** File of the faults that were measured. */
+  readonly faults?: string;
+  /** Programs every chip a second time, its stuck cells and wire drop answered by the mapper. */
+  readonly repair?: boolean;
+  /** What is done about outputs that fade with time. */
+  readonly compensation?: Compensation;
   /** Called after every batch: what runs, samples done, samples in all. */
   readonly onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+/** Accuracies of several chips. */
+export interface Spread {
+  readonly mean: number;
+  readonly std: number;
+  readonly trials: readonly number[];
 }
 
 export interface SimulateResult {
@@ -34,10 +48,11 @@ export interface SimulateResult {
   readonly accuracy: {
     readonly digital: number;
     readonly ideal: number;
-    readonly chip: {
-      readonly mean: number;
-      readonly std: number;
-      readonly trials: readonly number[];
+    readonly chip: Spread;
+    /** The same chips repaired; only where asked for. */
+    readonly repaired?: Spread & {
+      /** Of what is lost between the digital program and the chip; null where nothing is. */
+      readonly recovered: number | null;
     };
   };
   readonly blocks: readonly BlockStatistics[];
@@ -67,25 +82,39 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
       );
     const digital = await evaluate("digital");
     const ideal = await evaluate("ideal chip", await openIdealChip(artifact, device));
-    const chip = await openSimulator(artifact, device, request);
-    const trials: number[] = [];
     let chipSeconds = 0;
-    if (chip?.needsCalibration) {
-      const count = Math.min(CALIBRATION, dataset.count);
-      const { images } = dataset.batch(0, count);
-      const shape = [count, ...dataset.sampleShape];
-      await chip.calibrate(hybrid, [new Map([[input, tensor("float32", shape, images)]])]);
-    }
-    for (let trial = 0; trial < request.trials; trial++) {
-      chip?.reprogram(trial);
-      const { accuracy, seconds } = await evaluate(`chip, trial ${trial + 1}`, chip);
-      trials.push(accuracy);
-      chipSeconds += seconds;
-    }
+    /** Programs chips 0, 1, ... of one kind and measures each. */
+    const measure = async (
+      name: string, chip: ChipSimulator | undefined,
+    ): Promise<Spread> => {
+      if (chip?.needsCalibration) {
+        const count = Math.min(CALIBRATION, dataset.count);
+        const { images } = dataset.batch(0, count);
+        const shape = [count, ...dataset.sampleShape];
+        await chip.calibrate(hybrid, [new Map([[input, tensor("float32", shape, images)]])]);
+      }
+      const trials: number[] = [];
+      for (let trial = 0; trial < request.trials; trial++) {
+        chip?.reprogram(trial);
+        const { accuracy, seconds } = await evaluate(`${name}, trial ${trial + 1}`, chip);
+        trials.push(accuracy);
+        chipSeconds += seconds;
+      }
+      return spread(trials);
+    };
+    const chip = await openSimulator(artifact, device, { ...request, repair: false });
+    const plain = await measure("chip", chip);
+    const again = request.repair ? await openSimulator(artifact, device, request) : undefined;
+    const repaired = again && (await measure("repaired chip", again));
     return {
       device: device.info.description,
       samples: dataset.count,
-      accuracy: { digital: digital.accuracy, ideal: ideal.accuracy, chip: spread(trials) },
+      accuracy: {
+        digital: digital.accuracy, ideal: ideal.accuracy, chip: plain,
+        ...(repaired ? { repaired: {
+          ...repaired, recovered: recovered(digital.accuracy, plain.mean, repaired.mean),
+        } } : {}),
+      },
       blocks: chip?.statistics() ?? [],
       notes: chip ? [] : ["the plan has no analog block: no chip was programmed"],
       seconds: { digital: digital.seconds, ideal: ideal.seconds, chip: chipSeconds },
@@ -143,8 +172,12 @@ function argmax(t: Tensor, from: number, count: number): number {
 }
 
 /** Mean and sample standard deviation (0 for one trial). */
-function spread(trials: readonly number[]): SimulateResult["accuracy"]["chip"] {
+function spread(trials: readonly number[]): Spread {
   const mean = trials.reduce((sum, x) => sum + x, 0) / Math.max(trials.length, 1);
   const squares = trials.reduce((sum, x) => sum + (x - mean) ** 2, 0);
   return { mean, std: Math.sqrt(squares / Math.max(trials.length - 1, 1)), trials };
 }
+
+/** Share of a loss that is won back; null where nothing was lost. */
+const recovered = (digital: number, chip: number, repaired: number): number | null =>
+  digital > chip ? (repaired - chip) / (digital - chip) : null;

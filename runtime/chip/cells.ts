@@ -17,7 +17,6 @@ export interface CellFaults {
   readonly programming: boolean;
   /** What time does: relaxation, drift, and the growth of the spread. */
   readonly drift: boolean;
-  readonly stuck: boolean;
 }
 
 /** Cells in use between gMin and gMax, which need not be the window they were measured in. */
@@ -48,19 +47,23 @@ export class ProgrammedCells {
   readonly #target: ArrayLike<number>;
   readonly #key: Key;
   readonly #faults: CellFaults;
+  readonly #stuck: ArrayLike<number> | undefined;
 
   /**
    * Programs cells.
    * @param target conductances that are wanted, siemens
    * @param key the stream that these cells draw from; another key is another array of devices
+   * @param stuck conductances of the cells that cannot be programmed, NaN for the others
    */
   constructor(
     technology: CellTechnology, target: ArrayLike<number>, key: Key, faults: CellFaults,
+    stuck?: ArrayLike<number>,
   ) {
     this.#technology = technology;
     this.#target = target;
     this.#key = key;
     this.#faults = faults;
+    this.#stuck = stuck;
   }
 
   /**
@@ -68,12 +71,12 @@ export class ProgrammedCells {
    * measurement after programming found them.
    */
   at(t: number): Float64Array {
-    const { device, gMin, gMax } = this.#technology;
-    const { programming, drift, stuck } = this.#faults;
+    const { device } = this.#technology;
+    const { programming, drift } = this.#faults;
     const out = Float64Array.from(this.#target);
     if (programming) this.#spread(out, drift ? t : firstTime(device));
     if (drift) this.#age(out, t);
-    if (stuck) this.#stick(out, gMin, gMax);
+    if (this.#stuck) stick(out, this.#stuck);
     return out;
   }
 
@@ -116,19 +119,6 @@ export class ProgrammedCells {
     }
   }
 
-  #stick(cells: Float64Array, gMin: number, gMax: number): void {
-    const { low, high, random } = this.#technology.device.stuck;
-    const [p, q, r] = [low.value, low.value + high.value, low.value + high.value + random.value];
-    if (r === 0) return;
-    const key = keyOf(0, this.#key[0], this.#key[1], "stuck");
-    const level = keyOf(0, this.#key[0], this.#key[1], "stuck level");
-    for (let i = 0; i < cells.length; i++) {
-      const u = uniformAt(key, i);
-      if (u >= r) continue;
-      cells[i] = u < p ? gMin : u < q ? gMax : gMin + (gMax - gMin) * uniformAt(level, i);
-    }
-  }
-
   /**
    * Standard deviation of one read of each cell, siemens.
    * @param cells their conductances at that time
@@ -138,5 +128,12 @@ export class ProgrammedCells {
     const { device, gMax } = this.#technology;
     return cells.map((g) => Math.hypot(
       readSigma(device, g as Siemens, t as Second, gMax as Siemens), relative * g));
+  }
+}
+
+function stick(cells: Float64Array, stuck: ArrayLike<number>): void {
+  for (let i = 0; i < cells.length; i++) {
+    const held = stuck[i] as number;
+    if (held === held) cells[i] = held;
   }
 }

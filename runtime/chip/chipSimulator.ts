@@ -17,10 +17,12 @@ import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { BlockChip } from "./blockChip.ts";
 import { firstTime } from "./cells.ts";
+import type { Compensation } from "./compensation.ts";
+import type { FaultMap } from "./faults.ts";
 import { idealGraph, type BlockDescription } from "./idealBlock.ts";
 import { imperfections, type Imperfections } from "./imperfections.ts";
 import { Magnitudes } from "./magnitudes.ts";
-import { observeBlock, type Saturation } from "./observe.ts";
+import { firstOutputs, observeBlock, type Saturation } from "./observe.ts";
 import type { ChipSetting } from "./programBlock.ts";
 
 /** The chip of an artifact. */
@@ -40,6 +42,12 @@ export interface ChipOptions {
   readonly imperfections?: Imperfections;
   /** Seconds from programming to reading; the device's first measurement unless given. */
   readonly time?: number;
+  /** Faults that were measured; drawn from the device's shares unless given. */
+  readonly faults?: FaultMap;
+  /** Whether the mapper answers stuck cells and wire drop (`repair/`); not unless given. */
+  readonly repair?: boolean;
+  /** What is done about outputs that fade with time; nothing unless given. */
+  readonly compensation?: Compensation;
 }
 
 /** How a block does, over all trials so far. */
@@ -68,6 +76,7 @@ export class ChipSimulator implements ChipBlocks {
       config, cells, read, seed: options.seed,
       imperfections: options.imperfections ?? imperfections(),
       time: checkedTime(options.time ?? firstTime(cells)),
+      faults: options.faults, repair: options.repair, compensation: options.compensation,
       noise: {
         temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
       },
@@ -93,10 +102,9 @@ export class ChipSimulator implements ChipBlocks {
     const through = async (
       see: (block: BlockChip, inputs: ReadonlyMap<string, DeviceTensor>) => Promise<void>,
     ): Promise<void> => {
-      const run: ChipBlocks["run"] = async (id, inputs, output) => {
-        const block = this.#block(id);
-        await see(block, inputs);
-        await block.digital(inputs, output);
+      const run: ChipBlocks["run"] = async (id, inputs, _output, twin) => {
+        await see(this.#block(id), inputs);
+        await twin();
       };
       for (const feeds of samples) await hybrid.run(feeds, { run });
     };
@@ -138,20 +146,29 @@ export class ChipSimulator implements ChipBlocks {
     return found;
   }
 
-  /** Runs a block; the first run after programming is also compared with the digital twin. */
+  /**
+   * Runs a block. Of the first run after programming, as many samples as give half a million
+   * outputs are also compared with the digital twin.
+   */
   async run(
     id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
+    twin: () => Promise<void>,
   ): Promise<void> {
     const block = this.#block(id);
     if (this.#trial === undefined) this.#program(0);
     const run = this.#runs.get(id) ?? 0;
     this.#runs.set(id, run + 1);
-    const result = await block.run(inputs, run, output);
-    if (run > 0) return;
+    if (run > 0) {
+      await block.run(inputs, run, output);
+      return;
+    }
     const score = this.#scores.get(id) ?? new Score();
     this.#scores.set(id, score);
-    const twin = await block.digital(inputs);
-    score.compare(await block.read(twin), await block.read(result));
+    const compared = { buffer: output, shape: firstOutputs(block.graph, inputs, MOST_COMPARED) };
+    await twin();
+    const expected = (await block.read(compared)).slice();
+    await block.run(inputs, run, output);
+    score.compare(expected, await block.read(compared));
     if (block.converts) await score.count(block, inputs, run);
   }
 
@@ -168,6 +185,9 @@ export class ChipSimulator implements ChipBlocks {
     for (const block of this.#blocks.values()) block.release();
   }
 }
+
+/** Outputs of one run that are compared with the digital twin. */
+const MOST_COMPARED = 2 ** 19;
 
 function checkedTime(seconds: number): number {
   if (Number.isFinite(seconds) && seconds > 0) return seconds;

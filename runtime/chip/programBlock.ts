@@ -7,11 +7,17 @@ import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
 import type { Device } from "../../targets/device.ts";
-import { ProgrammedCells } from "./cells.ts";
+import { programmingSigma } from "../../targets/deviceModel.ts";
+import type { Second, Siemens } from "../../targets/units.ts";
+import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
+import { compensate, fading, type Compensation } from "./compensation.ts";
+import { drawStuck, type FaultMap, type StuckCells } from "./faults.ts";
 import { continuousTiles, type BlockDescription } from "./idealBlock.ts";
 import type { Imperfections } from "./imperfections.ts";
 import type { BlockLayout } from "./layout.ts";
-import { keyOf } from "./normal.ts";
+import { keyOf, type Key } from "./normal.ts";
+import { inPlace } from "./repair/placement.ts";
+import { repairTile, stuckOf } from "./repair/repairTile.ts";
 import { addSensedTile } from "./senseDigits.ts";
 import {
   addTile, emptyMatrices, levelStep, thermalCurrent, type BlockMatrices, type TileFill,
@@ -32,6 +38,12 @@ export interface ChipSetting {
   readonly time: number;
   /** Stored tensors: conductances in siemens, scales. */
   readonly read: TensorReader;
+  /** Faults that were measured; drawn from the device's shares unless given. */
+  readonly faults?: FaultMap | undefined;
+  /** Whether the mapper answers stuck cells and wire drop. */
+  readonly repair?: boolean | undefined;
+  /** What is done about fading outputs; nothing unless given. */
+  readonly compensation?: Compensation | undefined;
 }
 
 /** Whether two trials differ at all before noise. */
@@ -40,8 +52,25 @@ export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
   (imperfections.converters &&
     (config.converter.gainSpread > 0 || config.converter.offsetSpread > 0));
 
-/** @param noise also the variances that read noise is drawn with */
+/**
+ * The matrices of a block as chip number `trial` has them at the time of reading.
+ * @param noise also the variances that read noise is drawn with
+ */
 export function programBlock(
+  block: BlockDescription, setting: ChipSetting, layout: BlockLayout, trial: number,
+  noise: boolean,
+): BlockMatrices {
+  const { compensation = "none", imperfections, time, config, cells } = setting;
+  const old = programAt(block, setting, layout, trial, noise);
+  const young = firstTime(cells);
+  const fades = imperfections.drift && time > young && config.input.coding !== "digital";
+  if (compensation === "none" || !fades) return old;
+  const before = programAt(block, { ...setting, time: young }, layout, trial, false);
+  compensate(layout, old, fading(layout, block.crossbar, before, old, compensation));
+  return old;
+}
+
+function programAt(
   block: BlockDescription, setting: ChipSetting, layout: BlockLayout, trial: number,
   noise: boolean,
 ): BlockMatrices {
@@ -62,7 +91,14 @@ export function programBlock(
   crossbar.tiles.forEach((tile, index) => {
     const target = continuous ? continuous(index) : read(tile.conductances);
     const key = keyOf(seed, "cells", trial, tile.id);
-    const programmed = new ProgrammedCells(technology, target, key, imperfections);
+    const faults = imperfections.stuck ? faultsOf(setting, technology, key, tile.id) : undefined;
+    const repaired = setting.repair ? repairTile({
+      config, encoding, layout, tile, target, stuck: faults, wires: fill.wires,
+      spread: imperfections.programming ? middleSpread(technology) : 0,
+    }) : undefined;
+    const places = repaired?.places ?? inPlace(tile.columns);
+    const programmed = new ProgrammedCells(technology, repaired?.target ?? target, key,
+      imperfections, stuckOf(faults, tile, places, config.array.columns));
     const cells = programmed.at(time);
     if (sensed) {
       const errors = imperfections.programming && device.sensing
@@ -72,7 +108,22 @@ export function programBlock(
       return;
     }
     const readSigma = noise ? programmed.readSigma(cells, time, relative) : undefined;
-    addTile(fill, tile, { cells, readSigma }, out);
+    addTile(fill, tile, { cells, readSigma, repair: repaired }, out);
   });
   return out;
+}
+
+/** Faults of a tile's array; undefined where a map was given that has none. */
+function faultsOf(
+  { config, faults }: ChipSetting, technology: CellTechnology, key: Key, tile: string,
+): StuckCells | undefined {
+  return faults ? faults.get(tile) : drawStuck(technology, key, config.array);
+}
+
+/** Standard deviation of programming in the middle of the window, siemens. */
+function middleSpread({ device, gMin, gMax }: CellTechnology): number {
+  const g = (gMin + gMax) / 2;
+  const sigma = programmingSigma(device, g as Siemens, firstTime(device) as Second,
+    gMax as Siemens);
+  return device.programming.distribution === "log-normal" ? sigma * g : sigma;
 }

@@ -12,9 +12,10 @@
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
-import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
+import { solveTile } from "./effective.ts";
 import { placeOf, type BlockLayout } from "./layout.ts";
-import { reduceArray } from "./wires/reduced.ts";
+import type { ColumnPlaces } from "./repair/placement.ts";
+import type { ColumnTrims } from "./repair/trims.ts";
 
 /** Matrices of a block, to be filled tile by tile. */
 export interface BlockMatrices {
@@ -45,6 +46,8 @@ export interface TileState {
   readonly cells: Float64Array;
   /** Standard deviation of one read, siemens. */
   readonly readSigma: Float64Array | undefined;
+  /** Where the columns lie in the array and how their conversions are trimmed, after a repair. */
+  readonly repair?: { readonly places: ColumnPlaces; readonly trims: ColumnTrims } | undefined;
 }
 
 const BOLTZMANN = 1.380649e-23;
@@ -67,8 +70,9 @@ export function addTile(
   fill: TileFill, tile: CrossbarTile, state: TileState, out: BlockMatrices,
 ): void {
   const { encoding, layout } = fill;
-  const { cells, readSigma } = state;
-  const solved = fill.wires ? solveWires(fill, tile, cells) : undefined;
+  const { cells, readSigma, repair } = state;
+  const solved = fill.wires
+    ? solveTile({ ...fill, sides: layout.sides }, tile, cells, repair?.places) : undefined;
   const conductance = solved?.cells ?? cells;
   const step = levelStep(encoding);
   const place = placeOf(layout, tile);
@@ -83,13 +87,15 @@ export function addTile(
   const noiseOf = (cell: number): number => {
     const passed = solved && (cells[cell] as number) > 0
       ? (conductance[cell] as number) / (cells[cell] as number) : 1;
-    return ((readSigma as Float64Array)[cell] as number * passed / step) ** 2;
+    return ((readSigma as Float64Array)[cell] as number * passed) ** 2;
   };
   /** One converted column of a slice: the positive cell (or all of it), or the negative one. */
   const addColumn = (
-    first: number, perInput: number, slice: number, side: 0 | 1, column: number,
+    first: number, perInput: number, slice: number, side: 0 | 1, column: number, index: number,
   ): void => {
     let thermal = 0;
+    const share = repair?.trims.reference[index] ?? 1;
+    const unit = step * (repair?.trims.gain[index] ?? 1);
     for (let r = 0; r < inputs; r++) {
       const chunk = place.chunk + Math.floor(r / rows);
       const at = (chunk * columns + column) * rows + (r % rows);
@@ -98,17 +104,18 @@ export function addTile(
       const own = side === 0 ? positive : negative;
       const both = isPair && sides === 1;
       const below = both ? conductance[negative] as number
-        : solved ? solved.reference(r, slice) : encoding.reference[slice] as number;
-      out.weights[at] = ((conductance[own] as number) - below) / step;
+        : share * (solved ? solved.reference(r, slice) : encoding.reference[slice] as number);
+      out.weights[at] = ((conductance[own] as number) - below) / unit;
       if (!out.variance) continue;
-      out.variance[at] = noiseOf(own) + (both ? noiseOf(negative) : 0);
+      out.variance[at] = (noiseOf(own) + (both ? noiseOf(negative) : 0)) / unit ** 2;
       // Undriven cells make thermal noise too: the other row of a pair is on the same column.
       thermal += (cells[positive] as number) * (side === 0 || inRows ? 1 : 0) +
         (isPair && (both || inRows || side === 1) ? cells[negative] as number : 0);
     }
     if (!out.thermal) return;
+    const floor = thermal * fill.thermalPerSiemens * (step / unit) ** 2;
     for (let read = 0; read < layout.reads; read++) {
-      out.thermal[(place.chunk + read) * columns + column] = thermal * fill.thermalPerSiemens;
+      out.thermal[(place.chunk + read) * columns + column] = floor;
     }
   };
 
@@ -116,50 +123,12 @@ export function addTile(
   for (let g = 0; g < tile.groups.count; g++) {
     for (let o = 0; o < tile.outputs.count; o++) {
       for (let s = 0; s < slices; s++) {
-        const first = ((g * tile.outputs.count + o) * slices + s) * perSlice;
+        const own = (g * tile.outputs.count + o) * slices + s;
+        const first = own * perSlice;
         const column = place.column(g, o) + s * sides;
-        addColumn(first, perInput, s, 0, column);
-        if (sides === 2) addColumn(first, perInput, s, 1, column + 1);
+        addColumn(first, perInput, s, 0, column, own * sides);
+        if (sides === 2) addColumn(first, perInput, s, 1, column + 1, own * sides + 1);
       }
     }
   }
-}
-
-interface Solved {
-  /** Effective conductances, [rows, columns] of the tile. */
-  readonly cells: Float64Array;
-  /** Effective conductance of an input's cell on a slice's reference column. */
-  reference(input: number, slice: number): number;
-}
-
-/** Reduces the array of a tile, its reference columns included where single columns are read. */
-function solveWires(
-  { config, encoding, layout }: TileFill, tile: CrossbarTile, cells: Float64Array,
-): Solved {
-  const isPair = encoding.scheme !== "offset";
-  const levels = isPair && layout.sides === 1 ? []
-    : [...new Set(encoding.reference)].filter((g) => g > 0);
-  const { rows, columns } = tile;
-  const all = columns + levels.length;
-  const grid = new Float64Array(rows * all);
-  for (let r = 0; r < rows; r++) {
-    grid.set(cells.subarray(r * columns, (r + 1) * columns), r * all);
-    levels.forEach((g, i) => {
-      grid[r * all + columns + i] = g;
-    });
-  }
-  const circuit = tileCircuit(config, { id: tile.id, rows, columns: all }, grid);
-  const { conductance } = reduceArray(circuit);
-  const effective = new Float64Array(rows * columns);
-  for (let r = 0; r < rows; r++) {
-    effective.set(conductance.subarray(r * all, r * all + columns), r * columns);
-  }
-  const rowsPerInput = rows / (tile.groups.count * tile.inputs.count);
-  return {
-    cells: effective,
-    reference: (input, slice) => {
-      const level = levels.indexOf(encoding.reference[slice] as number);
-      return level < 0 ? 0 : conductance[input * rowsPerInput * all + columns + level] as number;
-    },
-  };
 }

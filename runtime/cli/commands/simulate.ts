@@ -1,6 +1,7 @@
 /** `crosstie simulate DIR --data SPEC`: what the chip does to the network's accuracy. */
 import { deviceChoices, type DeviceChoice } from "../../device/open.ts";
 import { simulate as simulateArtifact, type SimulateResult } from "../../api/simulate.ts";
+import { compensations, type Compensation } from "../../chip/compensation.ts";
 import type { CommandSpec } from "../command.ts";
 import type { Bar } from "../io.ts";
 import { percent, si, table } from "../table.ts";
@@ -43,6 +44,16 @@ export function renderSimulation({
       si(seconds.chip, "s"),
     ],
   ];
+  const { repaired } = accuracy;
+  if (repaired) {
+    const won = repaired.recovered;
+    rows.push([
+      "repaired chip",
+      `${percent(repaired.mean)} +- ${percent(repaired.std)}` +
+        (won === null ? "" : ` (${percent(won)} of the loss recovered)`),
+      "",
+    ]);
+  }
   const parts = [`${samples} samples on ${device}`, table(["on", "accuracy", "time"], rows)];
   if (blocks.length > 0) {
     parts.push(
@@ -77,6 +88,12 @@ export const simulate: CommandSpec = {
     { flags: "--trials <n>", description: "chips to program", default: "3" },
     { flags: "--time <seconds>", description: "age of the chip when it is read" },
     { flags: "--only <list>", description: "imperfections to keep on, separated by commas" },
+    { flags: "--faults <file>", description: "map of the stuck cells, instead of drawn ones" },
+    { flags: "--repair", description: "also with stuck cells and wire drop made up for" },
+    {
+      flags: "--compensate <how>", description: "for outputs that fade with time",
+      default: "none", choices: compensations,
+    },
     {
       flags: "--device <device>",
       description: "where to run",
@@ -91,6 +108,7 @@ export const simulate: CommandSpec = {
     const dataDir = options.text("dataDir");
     const time = options.text("time");
     const only = options.text("only");
+    const faults = options.text("faults");
     return simulateArtifact({
       directory: directory as string,
       data: options.required("data", "--data", "Name a data set, such as --data mnist:test."),
@@ -100,6 +118,9 @@ export const simulate: CommandSpec = {
       device: options.choice<DeviceChoice>("device") ?? "auto",
       ...(time === undefined ? {} : { time: Number(time) }),
       ...(only === undefined ? {} : { only: only.split(",") }),
+      ...(faults === undefined ? {} : { faults }),
+      repair: options.flag("repair"),
+      compensation: options.choice<Compensation>("compensate") ?? "none",
       onProgress: stageBars((label, total) => io.progress(label, total)),
     });
   },

@@ -9,7 +9,7 @@ import {
 } from "../../../targets/deviceModel.ts";
 import type { Second, Siemens } from "../../../targets/units.ts";
 
-const none: CellFaults = { programming: false, drift: false, stuck: false };
+const none: CellFaults = { programming: false, drift: false };
 const N = 20000;
 
 /** `N` cells of one target conductance. */
@@ -100,20 +100,6 @@ describe.each(deviceNames())("%s", (name) => {
     }
   });
 
-  it("sticks as often as stated", () => {
-    const g = share(device, 0.5);
-    const cells = programmed(device, g, { stuck: true }).at(t0);
-    const { low, high, random } = device.stuck;
-    const expectShare = (count: number, p: number): void =>
-      expect(Math.abs(count / N - p)).toBeLessThanOrEqual(4 * Math.sqrt(p * (1 - p) / N));
-    const { gMin, gMax } = device.window;
-    const all = Array.from(cells);
-    expectShare(all.filter((x) => x === gMin.value).length, low.value);
-    expectShare(all.filter((x) => x === gMax.value).length, high.value);
-    expectShare(all.filter((x) => x !== g && x !== gMin.value && x !== gMax.value).length,
-      random.value);
-  });
-
   it("is read with the device's noise and the periphery's, as independent sources", () => {
     const g = share(device, 0.5);
     const cells = programmed(device, g, {});
@@ -124,25 +110,15 @@ describe.each(deviceNames())("%s", (name) => {
 });
 
 describe("stuck cells", () => {
-  it("of three kinds share the cells as stated, and random ones fill the window", () => {
-    const device = loadDevice("ideal");
-    const stuck = { low: 0.1, high: 0.05, random: 0.2 };
-    const figure = <T extends { value: number }>(old: T, value: number): T => ({ ...old, value });
-    const faulty: Device = { ...device, stuck: {
-      low: figure(device.stuck.low, stuck.low), high: figure(device.stuck.high, stuck.high),
-      random: figure(device.stuck.random, stuck.random),
-    } } as Device;
-    const g = share(device, 0.5);
-    const cells = Array.from(programmed(faulty, g, { stuck: true }).at(1));
-    const near = (count: number, p: number): void =>
-      expect(Math.abs(count / N - p)).toBeLessThan(4 * Math.sqrt(p * (1 - p) / N));
-    near(cells.filter((x) => x === device.window.gMin.value).length, stuck.low);
-    near(cells.filter((x) => x === device.window.gMax.value).length, stuck.high);
-    const levels = cells.filter((x) => ![g, device.window.gMin.value, device.window.gMax.value]
-      .includes(x)).map((x) => x / device.window.gMax.value);
-    near(levels.length, stuck.random);
-    expect(Math.abs(momentsOf(levels).mean - 0.5))
-      .toBeLessThan(4 / Math.sqrt(12 * levels.length));
+  it("hold what they hold, whatever is programmed and however old they are", () => {
+    const device = loadDevice("pcm-like");
+    const { gMin, gMax } = device.window;
+    const stuck = [Number.NaN, 3e-6, Number.NaN, 0];
+    const cells = (held?: readonly number[]): Float64Array => new ProgrammedCells(
+      { device, gMin: gMin.value, gMax: gMax.value }, new Float64Array(4).fill(1e-5),
+      keyOf(1, "x"), { programming: true, drift: true }, held).at(1e4);
+    const free = cells();
+    expect([...cells(stuck)]).toEqual([free[0], 3e-6, free[2], 0]);
   });
 });
 

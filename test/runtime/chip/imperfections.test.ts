@@ -5,6 +5,7 @@ import { evaluateGraph } from "../../../compiler/graph/evaluate.ts";
 import { sizeOf, tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import { ProgrammedCells } from "../../../runtime/chip/cells.ts";
+import { drawStuck } from "../../../runtime/chip/faults.ts";
 import { idealGraph } from "../../../runtime/chip/idealBlock.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import { keyOf, normalAt } from "../../../runtime/chip/normal.ts";
@@ -44,9 +45,15 @@ function cellsOf({ block, setting }: CompiledBlock, trial: number): OracleChip["
   const { gMinSiemens: gMin, gMaxSiemens: gMax } = setting.config.cell;
   return (id) => {
     const tile = block.crossbar.tiles.find((t) => t.id === id)!;
-    return new ProgrammedCells({ device: setting.cells, gMin, gMax },
-      setting.read(tile.conductances), keyOf(setting.seed, "cells", trial, id),
-      setting.imperfections).at(setting.time);
+    const technology = { device: setting.cells, gMin, gMax };
+    const key = keyOf(setting.seed, "cells", trial, id);
+    const { array } = setting.config;
+    const faults = drawStuck(technology, key, array);
+    const stuck = setting.imperfections.stuck
+      ? Array.from({ length: tile.rows * tile.columns }, (_, i) =>
+        faults[Math.floor(i / tile.columns) * array.columns + (i % tile.columns)]!) : undefined;
+    return new ProgrammedCells(technology, setting.read(tile.conductances), key,
+      setting.imperfections, stuck).at(setting.time);
   };
 }
 

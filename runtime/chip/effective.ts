@@ -1,0 +1,61 @@
+/**
+ * What a tile's cells come to behind its wires: the array that holds them reduced to its effective
+ * conductances, reference columns solved along with it as trimmed columns beyond its last. Columns
+ * of the array that hold nothing are switched off; their wires are there all the same.
+ */
+import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
+import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
+import { reduceArray } from "./wires/reduced.ts";
+
+export interface EffectiveTile {
+  /** Effective conductances, siemens, [rows, columns] of the tile. */
+  readonly cells: Float64Array;
+  /** Effective conductance of an input's cell on a slice's reference column. */
+  reference(input: number, slice: number): number;
+}
+
+/** Whether columns are converted singly, a reference taken off each. */
+export const hasReference = (encoding: Encoding, sides: 1 | 2): boolean =>
+  encoding.scheme === "offset" || sides === 2;
+
+/**
+ * @param cells siemens, [rows, columns] of the tile
+ * @param places column of the array for every column of the tile; the first columns unless given
+ */
+export function solveTile(
+  { config, encoding, sides }: {
+    readonly config: CrossbarConfig; readonly encoding: Encoding; readonly sides: 1 | 2;
+  },
+  tile: CrossbarTile, cells: ArrayLike<number>, places?: Int32Array,
+): EffectiveTile {
+  const levels = hasReference(encoding, sides)
+    ? [...new Set(encoding.reference)].filter((g) => g > 0) : [];
+  const { rows, columns } = tile;
+  const used = places ? Math.max(...places) + 1 : columns;
+  const all = used + levels.length;
+  const at = (column: number): number => places?.[column] ?? column;
+  const grid = new Float64Array(rows * all);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) grid[r * all + at(c)] = cells[r * columns + c] as number;
+    levels.forEach((g, i) => {
+      grid[r * all + used + i] = g;
+    });
+  }
+  const circuit = tileCircuit(config, { id: tile.id, rows, columns: all }, grid);
+  const { conductance } = reduceArray(circuit);
+  const effective = new Float64Array(rows * columns);
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) {
+      effective[r * columns + c] = conductance[r * all + at(c)] as number;
+    }
+  }
+  const rowsPerInput = rows / (tile.groups.count * tile.inputs.count);
+  return {
+    cells: effective,
+    reference: (input, slice) => {
+      const level = levels.indexOf(encoding.reference[slice] as number);
+      return level < 0 ? 0 : conductance[input * rowsPerInput * all + used + level] as number;
+    },
+  };
+}
