@@ -6,6 +6,7 @@ import {
   addDims, dimAtLeast, dimsEqual, dimToString, divDimsExact, mulDims, productOf, shapesEqual,
   subDims, type Dim,
 } from "../graph/dim.ts";
+import type { Builder } from "../graph/builder.ts";
 import type { TensorType, Value } from "../graph/graph.ts";
 import { elementAt, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import type { Expr } from "../kernels/expr.ts";
@@ -179,6 +180,27 @@ export const broadcast: Primitive<"broadcast"> = {
   isMovement: true,
 };
 
+/**
+ * The transpose of slicing one axis by symbolic sizes, which no pad can hold: every place takes the
+ * element that was taken from it, or a zero that stands behind them all.
+ */
+function spread(
+  b: Builder, d: Value, axis: number,
+  { start, step, size }: { readonly start: Dim; readonly step: number; readonly size: Dim },
+): Value {
+  const count = b.size(d.type.shape[axis] as Dim, "int32");
+  const at = b.sub(b.iota([size], 0, "int32"), b.size(start, "int32"));
+  const taken = b.binaryWith("div", at, step);
+  const isTaken = [
+    b.binary("le", b.full(at, 0), at),
+    b.binary("eq", b.binaryWith("rem", at, step), b.full(at, 0)),
+    b.binary("lt", taken, count),
+  ].reduce((x, y) => b.binary("and", x, y));
+  const none = d.type.shape.map(() => 0);
+  const withZero = b.pad(d, none, none.map((_, i) => (i === axis ? 1 : 0)), 0);
+  return b.gather(withZero, b.where(isTaken, taken, count), axis);
+}
+
 export const slice: Primitive<"slice"> = {
   infer(types, { starts, sizes, steps }) {
     const t = typeAt(types);
@@ -216,13 +238,19 @@ export const slice: Primitive<"slice"> = {
   gradient(b, node, d) {
     const { starts, sizes, steps } = node.attrs;
     const shape = inputShape(node);
-    const low = staticShape(starts, "gradient of slice");
     const high = shape.map((size, i) => {
-      if (sizes[i] === 0) return subDims(size, low[i] as number);
-      const covered = addDims(mulDims(subDims(sizes[i] as Dim, 1), steps[i] as number), 1);
-      return subDims(subDims(size, low[i] as number), covered);
+      const rest = subDims(size, starts[i] as Dim);
+      if (sizes[i] === 0) return rest;
+      return subDims(rest, addDims(mulDims(subDims(sizes[i] as Dim, 1), steps[i] as number), 1));
     });
-    return [b.pad(d, low, staticShape(high, "gradient of slice"), 0, steps.map((s) => s - 1))];
+    const isStaticAxis = shape.map((_, i) =>
+      typeof starts[i] === "number" && typeof high[i] === "number");
+    const where = <T>(numbers: readonly T[], otherwise: number): number[] =>
+      numbers.map((n, i) => (isStaticAxis[i] ? n as number : otherwise));
+    const padded = b.pad(d, where(starts, 0), where(high, 0), 0, where(steps.map((s) => s - 1), 0));
+    return [shape.reduce((whole: Value, size, axis) => (isStaticAxis[axis] ? whole : spread(
+      b, whole, axis, { start: starts[axis] as Dim, step: steps[axis] as number, size },
+    )), padded)];
   },
   lower: {
     kind: "view",
