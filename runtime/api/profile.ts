@@ -4,8 +4,12 @@
  * swept figures, each point with the command that compiles it.
  */
 import { availableParallelism } from "node:os";
+import { chainPrices, type ChainPrice } from "../../compiler/partition/blocks.ts";
+import { trainingCost, type TrainingCost } from "../../compiler/partition/cost/training.ts";
+import { namedUnits, type GraphFacts } from "../../compiler/partition/facts.ts";
 import { nonDominated } from "../../compiler/partition/front.ts";
 import type { Totals } from "../../compiler/partition/unitGraph.ts";
+import type { Target } from "../../targets/schema.ts";
 import { compileCommandLine } from "../cli/shell.ts";
 import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
 import { figurePaths, withFigures, type Figures } from "../files/targetFigures.ts";
@@ -59,6 +63,12 @@ export interface TargetProfile {
   readonly optimum: Placed;
   readonly allAnalog: Placed;
   readonly allDigital: Placed;
+  /** Why its front has one point, where there is only one placement. */
+  readonly onlyPoint?: string;
+  /** What merging consecutive analog units into energy blocks would cost; needs training. */
+  readonly chains: readonly ChainPrice[];
+  /** One training step on one sample with the placement of least energy. */
+  readonly trainingStep: TrainingCost;
 }
 
 /** One configuration of a sweep: its placement of least energy, or why there is none. */
@@ -134,7 +144,7 @@ async function profileEach(
     })));
   return {
     points: front(request, model, results),
-    targets: results.map(summary),
+    targets: results.map((result) => summary(model, result, targets)),
   };
 }
 
@@ -199,12 +209,28 @@ function operatingPoints({ target }: LoadedTarget, set: Figures): Figures[] {
     .map((point) => ({ ...set, ...point }));
 }
 
-const summary = (
-  { target, figures, profile: { points, optimum, allAnalog, allDigital } }: Profiled,
-): TargetProfile => ({
-  target, ...(Object.keys(figures).length === 0 ? {} : { figures }),
-  points: points.length, optimum, allAnalog, allDigital,
-});
+function summary(
+  { facts }: ProfiledModel,
+  { target: name, figures, profile: { points, optimum, allAnalog, allDigital } }: Profiled,
+  targets: ReadonlyMap<string, LoadedTarget>,
+): TargetProfile {
+  const { target } = withFigures(targets.get(name) as LoadedTarget, figures);
+  const few = fewPoints(facts, target);
+  return {
+    target: name, ...(Object.keys(figures).length === 0 ? {} : { figures }),
+    points: points.length, ...(few === undefined ? {} : { onlyPoint: few }),
+    optimum, allAnalog, allDigital,
+    chains: target.kind === "hybrid" ? chainPrices(facts, target) : [],
+    trainingStep: trainingCost(facts, target, namedUnits(facts, optimum.analogNodes)),
+  };
+}
+
+/** Why a front has one point, where there is only one placement. */
+function fewPoints({ units }: GraphFacts, target: Target): string | undefined {
+  if (target.kind === "digital") return `${target.name} has no analog arrays: one placement`;
+  return units.some((u) => u.shape !== undefined) ? undefined
+    : "no unit has weights that an array could hold: one placement";
+}
 
 function swept(
   request: ProfileRequest, model: ProfiledModel, one: Configured,

@@ -1,5 +1,6 @@
 /** The partition as a person reads it: what runs where, at what price, and why. */
 import type { Cost } from "../../compiler/partition/cost/cost.ts";
+import type { TrainingCost } from "../../compiler/partition/cost/training.ts";
 import type { CutResult } from "../../compiler/partition/minimumCut.ts";
 import type { Objective } from "../../compiler/partition/place.ts";
 import {
@@ -76,6 +77,17 @@ function costLines(title: string, cost: Cost): string[] {
       const sums = `[${si(t.energyJ, "J")}, ${si(t.latencyS, "s")}]`;
       return `    ${t.name}: ${t.formula}  ${sums}  (${t.source})`;
     }),
+  ];
+}
+
+/** Every term of a training step. */
+export function trainingLines({ analog, digital, boundary, step }: TrainingCost): string[] {
+  const phases = `free phase of ${step.freeSweeps} sweeps, ${step.nudges} nudged phases of ` +
+    `${step.nudgedSweeps}`;
+  return [
+    `one training step on one sample (${phases}; digital units forward and backward)`,
+    ...costLines("analog units", analog), ...costLines("digital units", digital),
+    ...costLines("boundary", boundary),
   ];
 }
 

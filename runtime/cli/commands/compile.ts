@@ -4,6 +4,8 @@ import { UserError } from "../../../compiler/errors.ts";
 import type { Compiled } from "../../../compiler/compile.ts";
 import { printGraph } from "../../../compiler/graph/print.ts";
 import { printKernel } from "../../../compiler/kernels/print.ts";
+import { trainingCost, type TrainingCost } from "../../../compiler/partition/cost/training.ts";
+import { factsOf } from "../../../compiler/partition/facts.ts";
 import type { Unit } from "../../../compiler/partition/units.ts";
 import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts";
 import type { AnalogChoice, Replicas } from "../../../compiler/partition/price.ts";
@@ -14,7 +16,7 @@ import { parseFigures } from "../../files/targetFigures.ts";
 import type { Capacity } from "../../partition/capacity.ts";
 import { parseBindings } from "../bindings.ts";
 import type { CommandSpec, Options } from "../command.ts";
-import { explainPlacement, partitionTable } from "../partitionTable.ts";
+import { explainPlacement, partitionTable, trainingLines } from "../partitionTable.ts";
 import { si } from "../table.ts";
 
 /** What `compile --json` prints. */
@@ -43,8 +45,7 @@ export interface CompileReport {
 
 export const levels: Record<string, (result: CompileResult) => string> = {
   graph: ({ compiled }) => printGraph(compiled.graph).text,
-  units: ({ compiled }) =>
-    explainPlacement(compiled.priced, compiled.cut, compiled.options.objective),
+  units: ({ compiled }) => explainText(compiled),
   hybrid: ({ compiled }) => hybridText(compiled),
   kernels: ({ compiled }) => compiled.program.kernels.map(printKernel).join("\n\n"),
   plan: ({ plan }) => JSON.stringify(plan, null, 1),
@@ -76,7 +77,20 @@ function explanation(graph: UnitGraph, compiled: Compiled): object[] {
   const values = [...crossings(graph, compiled.cut.assignment)].flatMap(([v, costs]) =>
     costs.map((cost) => (
       { value: v.name, from: v.from === HOST ? "host" : v.from, to: v.to, cost })));
-  return [...units, ...values];
+  return [...units, ...values, { trainingStep: trainingOf(compiled) }];
+}
+
+/** What one training step on one sample would cost with this placement. */
+function trainingOf({ graph, units, cut, options }: Compiled): TrainingCost {
+  const analog = [...cut.assignment].filter(([, side]) => side === "analog").map(([id]) => id);
+  return trainingCost(factsOf(graph, units), options.target, new Set(analog));
+}
+
+function explainText(compiled: Compiled): string {
+  const { priced, cut, options } = compiled;
+  return [
+    explainPlacement(priced, cut, options.objective), ...trainingLines(trainingOf(compiled)),
+  ].join("\n");
 }
 
 export function compileReport(result: CompileResult, explain: boolean): CompileReport {
@@ -93,7 +107,7 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
     ...(explain
       ? {
           explain: explanation(compiled.priced, compiled),
-          explainText: explainPlacement(compiled.priced, compiled.cut, compiled.options.objective),
+          explainText: explainText(compiled),
         }
       : {}),
     table: partitionTable(compiled.priced, compiled.cut, compiled.options.objective),

@@ -1,4 +1,5 @@
 /** `crosstie profile MODEL --target T[,T2]`: what every placement costs, and which are worth it. */
+import type { Totals } from "../../../compiler/partition/unitGraph.ts";
 import { UserError } from "../../../compiler/errors.ts";
 import { profileModel, type ProfileResult } from "../../api/profile.ts";
 import { writeFileAtomic } from "../../files/atomic.ts";
@@ -67,6 +68,35 @@ function targetsTable({ targets }: ProfileResult): string {
   return table(["target", "placement", ...PLACED], rows);
 }
 
+/** Chains printed per target; the JSON has them all. */
+const CHAINS = 6;
+
+/** Consecutive units merged into energy blocks, beside the model as it is. */
+function chainsTable({ targets }: ProfileResult): string[] {
+  const rows = targets.flatMap((t) => t.chains.slice(0, CHAINS).map((c) => [
+    targetText(t), `${c.units[0]} ... ${c.units.at(-1)}`, c.units.length,
+    si(c.apart.energyJ, "J"), si(c.merged.energyJ, "J"),
+    c.apart.conversions - c.merged.conversions, c.merged.sweeps,
+    c.needsTraining ? `${c.best.sizes.join(" + ")}: ${si(c.best.energyJ, "J")}` : "unmerged",
+  ]));
+  if (rows.length === 0) return [];
+  return [
+    "", "energy blocks: consecutive units merged into one (another model, which needs training)",
+    table([
+      "target", "units", "", "apart", "merged", "conversions saved", "sweeps", "least energy",
+    ], rows),
+  ];
+}
+
+function trainingLine(t: ProfileResult["targets"][number]): string {
+  const { total, analog, digital, boundary, step } = t.trainingStep;
+  const share = (cost: Totals): string => si(cost.energyJ, "J");
+  return `one training step on ${targetText(t)}: ${si(total.energyJ, "J")}, ` +
+    `${si(total.latencyS, "s")} (analog ${share(analog)}, digital ${share(digital)}, ` +
+    `boundary ${share(boundary)}; ${step.freeSweeps} sweeps free, ${step.nudges} x ` +
+    `${step.nudgedSweeps} nudged)`;
+}
+
 function sweepTable({ sweep }: ProfileResult): string {
   if (!sweep) return "";
   const names = sweep.axes.map(({ name }) => name);
@@ -86,8 +116,11 @@ function renderText(result: ProfileResult): string {
     result.sweep ? sweepTable(result) : targetsTable(result),
     "",
     `the front: ${points.length} placements that no other dominates`,
+    ...result.targets.flatMap(({ onlyPoint }) => onlyPoint ?? []),
     table(["point", "target", ...PLACED], rows),
+    ...chainsTable(result),
     "",
+    ...result.targets.map(trainingLine),
     `quality: ${quality.basis}`,
     ...points.map((p, i) => `${i + 1}: ${p.command}`),
     `model ${si(seconds.model, "s")}, search ${si(seconds.search, "s")}`,
