@@ -9,18 +9,22 @@
 import onnxProto from "onnx-proto";
 import { dimToString, isStatic, symbolsOf, type Dim } from "../graph/dim.ts";
 import type { DType } from "../graph/dtype.ts";
-import { constantOf, type Graph, type Node, type PrimName, type Value } from "../graph/graph.ts";
+import {
+  constantOf, type Graph, type Node, type TensorType, type Value,
+} from "../graph/graph.ts";
 import { floatToBfloat, floatToHalf } from "../graph/half.ts";
 import { denseData, sizeOf, splat, tensor, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../errors.ts";
 import { bytesPerElement, elementTypeCode } from "./elementTypes.ts";
-import { writeRules, type NodeWriter, type WrittenAttribute } from "./writeRules.ts";
+import { writeNode } from "./writeNode.ts";
+import type { NodeWriter, WrittenAttribute } from "./writeRules.ts";
 
 const { onnx } = onnxProto;
 type NodeProto = NonNullable<Parameters<typeof onnx.NodeProto.create>[0]>;
 type AttributeProto = NonNullable<Parameters<typeof onnx.AttributeProto.create>[0]>;
 type TensorProto = NonNullable<Parameters<typeof onnx.TensorProto.create>[0]>;
 type ValueInfoProto = NonNullable<Parameters<typeof onnx.ValueInfoProto.create>[0]>;
+type FunctionProto = NonNullable<Parameters<typeof onnx.FunctionProto.create>[0]>;
 
 const [opset, irVersion] = [21, 10];
 
@@ -51,16 +55,46 @@ export interface WrittenWithData {
  * @throws UnsupportedError for what no stable ONNX operator expresses (random bits, bit casts)
  */
 export function writeModel(graph: Graph, options: WriteOptions = {}): Uint8Array {
-  return new Writer(graph, options).model();
+  return new Writer(graph.name, options).model(graph);
 }
 
 /** As `writeModel`, with weights in a file that the model calls `location`. */
 export function writeWithData(
   graph: Graph, location: string, options: WriteOptions = {},
 ): WrittenWithData {
-  const writer = new Writer(graph, options, location);
-  return { model: writer.model(), data: writer.data() };
+  const writer = new Writer(graph.name, options, location);
+  return { model: writer.model(graph), data: writer.data() };
 }
+
+/** One step of a model that is written in parts: a graph as it stands, or one that is called. */
+export interface WrittenPart {
+  readonly kind: "graph" | "call";
+  /** Its inputs and outputs are values of the model, by name. */
+  readonly graph: Graph;
+}
+
+interface NamedType { readonly name: string; readonly type: TensorType }
+
+/** A model as a sequence of parts that hand values on by name. */
+export interface PartedModel {
+  readonly name: string;
+  readonly inputs: readonly NamedType[];
+  readonly outputs: readonly NamedType[];
+  /** Values that are weights; they keep their names in the file. */
+  readonly weights: ReadonlyMap<string, Tensor>;
+  readonly parts: readonly WrittenPart[];
+}
+
+/** The domain of the functions that crosstie writes. */
+export const functionDomain = "crosstie";
+
+/**
+ * The bytes of an ONNX model in which every part of kind "call" is a local function, so that any
+ * runtime executes it and a reader still sees where it begins and ends.
+ * @throws UnsupportedError for what no stable ONNX operator expresses
+ */
+export const writeParts = (model: PartedModel, options: WriteOptions = {}): Uint8Array =>
+  new Writer(model.name, options).parted(model);
 
 /** Bytes that a graph's weights take in a file. */
 export const weightBytes = (graph: Graph): number => graph.nodes.reduce((sum, node) => {
@@ -102,8 +136,15 @@ function attributeProto(name: string, value: WrittenAttribute): AttributeProto {
   return { name, type: TENSOR, t: tensorProto("", value as Tensor) };
 }
 
+/** How weights are held: by the model, or as nodes where a body has nothing else. */
+type WeightPlace = "initializer" | "constant";
+
 class Writer implements NodeWriter {
-  readonly #graph: Graph;
+  /** What messages and the file call what is written. */
+  readonly #place: string;
+  readonly #weightPlace: WeightPlace;
+  /** The graph that is being written: its inputs give sizes their numbers. */
+  #graph: Graph | undefined;
   readonly #nodes: NodeProto[] = [];
   readonly #weights: TensorProto[] = [];
   readonly #names = new Map<Value, string>();
@@ -119,47 +160,110 @@ class Writer implements NodeWriter {
   /** Text for the nodes that are being written. */
   #docString: string | undefined;
 
-  constructor(graph: Graph, options: WriteOptions, location?: string) {
-    this.#graph = graph;
+  constructor(
+    place: string, options: WriteOptions, location?: string,
+    weightPlace: WeightPlace = "initializer",
+  ) {
+    this.#place = place;
     this.#options = options;
     this.#location = location;
-    const places = [...graph.inputs.map((v) => v.name), ...graph.outputs.map((o) => o.name)];
-    for (const name of places) this.#taken.add(name);
+    this.#weightPlace = weightPlace;
   }
 
-  model(): Uint8Array {
-    const { inputs, outputs, nodes, name } = this.#graph;
-    const metadata = Object.entries(this.#options.metadata ?? {});
-    for (const v of inputs) this.#names.set(v, v.name);
-    for (const node of nodes) this.#write(node);
-    for (const { name: wanted, value } of outputs) {
-      const held = this.nameOf(value);
-      if (held === wanted) continue;
-      this.#nodes.push({ opType: "Identity", input: [held], output: [wanted] });
+  model(graph: Graph): Uint8Array {
+    const inputs = graph.inputs.map(({ name, type }) => ({ name, type }));
+    const outputs = graph.outputs.map(({ name, value: { type } }) => ({ name, type }));
+    this.#reserve([...inputs, ...outputs]);
+    this.#outputsAs(this.#body(graph));
+    return this.#encoded(inputs, outputs, []);
+  }
+
+  parted({ inputs, outputs, weights, parts }: PartedModel): Uint8Array {
+    this.#reserve([...inputs, ...outputs, ...[...weights.keys()].map((name) => ({ name }))]);
+    const names = new Map(inputs.map(({ name }) => [name, name]));
+    for (const [name, t] of weights) {
+      this.#weights.push(this.#weight(name, t));
+      names.set(name, name);
     }
+    const functions: FunctionProto[] = [];
+    for (const { kind, graph } of parts) {
+      if (kind === "call") functions.push(this.#call(graph, names));
+      else this.#body(graph, names).forEach((held, name) => names.set(name, held));
+    }
+    this.#outputsAs(new Map(outputs.map(({ name }) => [name, names.get(name) as string])));
+    return this.#encoded(inputs, outputs, functions);
+  }
+
+  /** Calls the graph as a function of its name, and gives the function. */
+  #call(graph: Graph, names: Map<string, string>): FunctionProto {
+    const held = graph.outputs.map(({ name }) => [name, this.#fresh(name)] as const);
+    this.#nodes.push({
+      opType: graph.name, domain: functionDomain, name: graph.name,
+      input: graph.inputs.map(({ name }) => names.get(name) as string),
+      output: held.map(([, name]) => name),
+    });
+    for (const [name, own] of held) names.set(name, own);
+    return new Writer(graph.name, {}, undefined, "constant").#function(graph);
+  }
+
+  #function(graph: Graph): FunctionProto {
+    this.#reserve([...graph.inputs, ...graph.outputs]);
+    this.#outputsAs(this.#body(graph));
+    return {
+      name: graph.name, domain: functionDomain, opsetImport: [{ domain: "", version: opset }],
+      input: graph.inputs.map(({ name }) => name), output: graph.outputs.map(({ name }) => name),
+      node: this.#nodes,
+    };
+  }
+
+  #encoded(
+    inputs: readonly NamedType[], outputs: readonly NamedType[], functions: FunctionProto[],
+  ): Uint8Array {
+    const metadata = Object.entries(this.#options.metadata ?? {});
+    const own = functions.length === 0 ? [] : [{ domain: functionDomain, version: 1 }];
     return onnx.ModelProto.encode({
-      irVersion, producerName: "crosstie", opsetImport: [{ domain: "", version: opset }],
+      irVersion, producerName: "crosstie", functions,
+      opsetImport: [{ domain: "", version: opset }, ...own],
       metadataProps: metadata.map(([key, value]) => ({ key, value })),
       graph: {
-        name: name || "graph", node: this.#nodes, initializer: this.#weights,
-        input: inputs.map((v) => valueInfo(v.name, v)),
-        output: outputs.map((o) => valueInfo(o.name, o.value)),
+        name: this.#place || "graph", node: this.#nodes, initializer: this.#weights,
+        input: inputs.map(valueInfo), output: outputs.map(valueInfo),
       },
     }).finish();
   }
 
-  #write<O extends PrimName>(node: Node<O>): void {
+  #reserve(named: readonly { readonly name: string }[]): void {
+    for (const { name } of named) this.#taken.add(name);
+  }
+
+  /** Writes a graph's nodes; gives what its outputs are called. */
+  #body(graph: Graph, given: ReadonlyMap<string, string> = new Map()): Map<string, string> {
+    this.#graph = graph;
+    for (const v of graph.inputs) this.#names.set(v, given.get(v.name) ?? v.name);
+    for (const node of graph.nodes) this.#write(node);
+    return new Map(graph.outputs.map(({ name, value }) => [name, this.nameOf(value)]));
+  }
+
+  /** Makes values known by the names that the outside sees. */
+  #outputsAs(held: ReadonlyMap<string, string>): void {
+    for (const [wanted, name] of held) {
+      if (name === wanted) continue;
+      this.#nodes.push({ opType: "Identity", input: [name], output: [wanted] });
+    }
+  }
+
+  #write(node: Node): void {
     const value = node.outputs[0] as Value;
     this.#prefix = value.name;
     this.#docString = this.#options.describe?.(node);
-    this.#names.set(value, writeRules[node.op](this, node));
+    this.#names.set(value, writeNode(this, node));
   }
 
   nameOf(v: Value): string {
     const name = this.#names.get(v);
     if (name !== undefined) return name;
     throw new UserError(`The value "${v.name}" is used before it is computed`, {
-      place: this.#graph.name, remedy: "verify the graph before writing it",
+      place: this.#place, remedy: "verify the graph before writing it",
     });
   }
 
@@ -199,8 +303,9 @@ class Writer implements NodeWriter {
       const value = splat(t.dtype, [1], t.data[0] as number);
       return this.emit("ConstantOfShape", [shape], { value });
     }
-    const name = this.#fresh(`${this.#prefix || "weight"}.value`);
-    this.#weights.push(this.#weight(name, t));
+    const name = this.#weightPlace === "constant" ? this.emit("Constant", [], { value: t })
+      : this.#fresh(`${this.#prefix || "weight"}.value`);
+    if (this.#weightPlace === "initializer") this.#weights.push(this.#weight(name, t));
     if (small) this.#shared.set(key, name);
     return name;
   }
@@ -250,15 +355,15 @@ class Writer implements NodeWriter {
     const key = `symbol ${symbol}`;
     const known = this.#shared.get(key);
     if (known !== undefined) return known;
-    for (const v of this.#graph.inputs) {
+    for (const v of this.#graph?.inputs ?? []) {
       const axis = v.type.shape.findIndex((d) => dimToString(d) === symbol);
       if (axis < 0) continue;
-      const name = this.emit("Shape", [v.name], { start: axis, end: axis + 1 });
+      const name = this.emit("Shape", [this.nameOf(v)], { start: axis, end: axis + 1 });
       this.#shared.set(key, name);
       return name;
     }
     throw new UserError(`No input has the size ${symbol} as an axis of its own`, {
-      place: this.#graph.name, remedy: `bind ${symbol} to a number before exporting`,
+      place: this.#place, remedy: `bind ${symbol} to a number before exporting`,
     });
   }
 
@@ -274,7 +379,7 @@ const padding = (length: number): number => (alignment - length % alignment) % a
 /** Text that tells -0 from 0 and keeps NaN. */
 const show = (x: number): string => (Object.is(x, -0) ? "-0" : String(x));
 
-function valueInfo(name: string, { type }: Value): ValueInfoProto {
+function valueInfo({ name, type }: NamedType): ValueInfoProto {
   const dim = type.shape.map((d) => (typeof d === "number" ? { dimValue: d }
     : symbolsOf(d).length === 1 && dimToString(d) === symbolsOf(d)[0]
       ? { dimParam: dimToString(d) } : {}));

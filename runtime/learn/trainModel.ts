@@ -1,11 +1,13 @@
 /**
  * Training as a function, from a name or a file to a folder of results: opens the model, the data
  * and the device, trains, and keeps a checkpoint that `resume` goes on from. The folder holds
- * `checkpoint.safetensors` while the run goes on and after it, and `training.json`, the settings
- * and the history, at its end.
+ * `checkpoint.safetensors` while the run goes on and after it, and at its end `model.onnx`, the
+ * trained model as an ff-EBM file, and `training.json`, the settings and the history.
  */
 import { join } from "node:path";
+import { writeFfEbm } from "../../compiler/energy/ffEbmFile.ts";
 import { UserError } from "../../compiler/errors.ts";
+import { tensor } from "../../compiler/graph/tensor.ts";
 import type { RecipeTraining } from "../../models/recipes.ts";
 import type { ChipMode } from "../api/chip.ts";
 import type { DeviceChoice } from "../device/open.ts";
@@ -18,6 +20,7 @@ import { trainingSettings } from "./settings.ts";
 import {
   openData, openTrainable, testSpecFor, type DataRequest, type Trainable, type TrainableRequest,
 } from "./trainable.ts";
+import type { TrainedFor } from "./trainedFor.ts";
 import {
   train, type Algorithm, type StepReport, type TrainingResult, type TrainingSettings,
 } from "./train.ts";
@@ -93,10 +96,33 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
     accuracy: result.history.at(-1)?.accuracy ?? null, settings, history: result.history,
   };
   if (request.out !== undefined) {
+    await writeFileAtomic(join(request.out, "model.onnx"),
+      trainedFile(trainable, settings, result.tensors));
     const text = `${JSON.stringify(report, null, 2)}\n`;
     await writeFileAtomic(join(request.out, "training.json"), text);
   }
   return report;
+}
+
+/** The trained model as an ff-EBM file, unrolled to the sweeps that it was trained with. */
+function trainedFile(
+  { model, dataset, preprocessing, training }: Trainable, settings: TrainingSettings,
+  tensors: TrainingResult["tensors"],
+): Uint8Array {
+  const { solver: { order, free, nudged, damping }, beta, learningRate, decay, batch } = settings;
+  const kept: TrainedFor = {
+    dataset, preprocessing,
+    training: {
+      ...training, beta, learningRate, decay, batch, order,
+      freeSweeps: free.sweeps, nudgedSweeps: nudged.sweeps, tolerance: free.tolerance,
+    },
+  };
+  const named = [...model.parameters, ...model.statistics].map(({ name, shape }) =>
+    [name, tensor("float32", shape, tensors.get(name)?.data ?? [])] as const);
+  return writeFfEbm({
+    model, tensors: new Map(named), training: kept,
+    relaxation: { order, sweeps: free.sweeps, ...damping === undefined ? {} : { damping } },
+  });
 }
 
 async function startOf(

@@ -1,14 +1,16 @@
 /**
- * Opens what `train` and `check-gradients` are given by name: a recipe, or an ONNX file whose
- * layers become blocks. What comes out can be trained at once: the model, where its parameters
- * start, its data set, and settings that suit it.
+ * Opens what `train` and `check-gradients` are given by name: a recipe, an ff-EBM file, or any
+ * other ONNX file, whose layers become blocks. What comes out can be trained at once: the model,
+ * where its parameters start, its data set, and settings that suit it.
  *
  * Not the data itself (`runtime/data/`), and no training (`train.ts`).
  */
 import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
+import { readFfEbm, type FfEbmFile } from "../../compiler/energy/ffEbmFile.ts";
 import { ffEbmFromGraph } from "../../compiler/energy/fromGraph.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
+import type { Model } from "../../compiler/onnx/model.ts";
 import type { Preprocessing } from "../../models/card.ts";
 import { buildFfEbm, costRules, startValues } from "../../models/ffEbm.ts";
 import { recipes, type Recipe, type RecipeTraining } from "../../models/recipes.ts";
@@ -16,6 +18,7 @@ import { loadCard } from "../data/card.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
 import { parseDataSpec, type Split } from "../data/spec.ts";
 import { loadModel } from "../files/modelFiles.ts";
+import { trainedFor } from "./trainedFor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
 export interface Trainable {
@@ -50,8 +53,32 @@ function fromRecipe(recipe: Recipe): Trainable {
   };
 }
 
-async function fromOnnx(path: string, blockSize: number): Promise<Trainable> {
+async function fromOnnx(path: string, asked: number | undefined): Promise<Trainable> {
   const model = await loadModel(path);
+  const trained = readFfEbm(model);
+  if (trained && asked !== undefined) {
+    throw new UserError("The blocks of an ff-EBM file are what it was trained with", {
+      place: "--block-size", remedy: "leave it away",
+    });
+  }
+  return trained ? fromTrained(trained, path) : fromFeedforward(model, path, asked ?? 1);
+}
+
+function fromTrained({ model, tensors, training }: FfEbmFile, path: string): Trainable {
+  const found = trainedFor.safeParse(training ?? undefined);
+  if (!found.success) {
+    throw new UserError("it does not say which settings it was trained with", {
+      place: path, remedy: "train the model again",
+    });
+  }
+  const start = new Map([...tensors].map(([name, { shape, data }]) =>
+    [name, { shape, data: Float32Array.from(data) }]));
+  return { model, start: () => start, ...found.data, note: null };
+}
+
+async function fromFeedforward(
+  model: Model, path: string, blockSize: number,
+): Promise<Trainable> {
   const card = await loadCard(path);
   // The statistics that a batch-norm was trained with are no weights.
   const statistics = new Set(model.graph.nodes.flatMap(({ operator, inputs }) =>
@@ -72,7 +99,7 @@ async function fromOnnx(path: string, blockSize: number): Promise<Trainable> {
 
 /** @throws UserError when the name is neither a recipe nor a file that can be trained. */
 export async function openTrainable({ model, blockSize }: TrainableRequest): Promise<Trainable> {
-  if (/\.onnx$/i.test(model)) return fromOnnx(model, blockSize ?? 1);
+  if (/\.onnx$/i.test(model)) return fromOnnx(model, blockSize);
   if (Object.hasOwn(recipes, model)) {
     if (blockSize === undefined || blockSize === 1) {
       return fromRecipe(recipes[model as keyof typeof recipes]);

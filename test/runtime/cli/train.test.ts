@@ -47,6 +47,24 @@ describe("train", () => {
     expect(existsSync(join(out, "checkpoint.safetensors"))).toBe(true);
   });
 
+  test("leaves an ONNX file that trains on, is checked, and keeps its accuracy", async () => {
+    const out = join(folder, "file");
+    const first = await train("mnist-dhn", ...few, "-o", out);
+    const file = join(out, "model.onnx");
+    // A step too small to change a weight: what is measured is the file.
+    const still = ["--learning-rate", "1e-12", "--epochs", "1"];
+    const { report } = await train(file, ...few, ...still);
+    expect(report.accuracy).toBe(first.report.accuracy);
+    expect(report.settings.solver).toEqual(first.report.settings.solver);
+    const check = await crosstie("check-gradients", file, "--samples", "4", "--json");
+    expect(check.code, check.stderr).toBe(0);
+    const { overall } = JSON.parse(check.stdout) as { overall: { cosine: number } };
+    expect(overall.cosine).toBeGreaterThan(0.95);
+    const inspected = await crosstie("inspect", file, "--json");
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ parameters: 407050, unsupported: [] });
+    expect(await refusal(file, ...few, "--block-size", "2")).toMatch(/blocks of an ff-EBM file/);
+  });
+
   test("hands every option on", async () => {
     const { report } = await train("mnist-dhn", ...few, "--epochs", "1", "--algorithm", "n-ep",
       "--beta", "0.3", "--free-sweeps", "7", "--nudged-sweeps", "5", "--order", "synchronous",
