@@ -29,7 +29,7 @@ export interface NodeWriter {
   nameOf(v: Value): string;
 }
 
-type WriteRule<O extends PrimName> = (w: NodeWriter, node: Node<O>) => string;
+export type WriteRule<O extends PrimName> = (w: NodeWriter, node: Node<O>) => string;
 
 const input = (node: Node, i = 0): Value => node.inputs[i] as Value;
 const shapeAt = (node: Node, i = 0): readonly Dim[] => input(node, i).type.shape;
@@ -43,7 +43,7 @@ function refuse(node: Node, what: string): never {
     "leave it out of what is exported");
 }
 
-const cast = (w: NodeWriter, name: string, to: DType): string =>
+export const cast = (w: NodeWriter, name: string, to: DType): string =>
   w.emit("Cast", [name], { to: elementTypeCode(to) });
 
 const reshape = (w: NodeWriter, name: string, shape: readonly Dim[]): string => {
@@ -72,7 +72,11 @@ const trunc: WriteRule<UnaryOp> = (w, node) => {
 };
 
 const unary: { readonly [O in UnaryOp]: WriteRule<UnaryOp> } = {
-  neg: one("Neg"), abs: one("Abs"), sign: one("Sign"),
+  // Unsigned numbers have no Neg; 0 - x wraps the same way.
+  neg: (w, node) => (dtypeFacts[input(node).type.dtype].kind === "uint"
+    ? w.emit("Sub", [w.weight(scalar(input(node).type.dtype, 0)), w.nameOf(input(node))])
+    : one("Neg")(w, node)),
+  abs: one("Abs"), sign: one("Sign"),
   floor: rounding("Floor"), ceil: rounding("Ceil"), round: rounding("Round"), trunc,
   exp: one("Exp"), log: one("Log"), sqrt: one("Sqrt"), erf: one("Erf"),
   sin: one("Sin"), cos: one("Cos"), tan: one("Tan"),
@@ -245,6 +249,22 @@ const combinations: Readonly<Record<ScatterKind, string>> = {
   none: "none", add: "add", mul: "mul", max: "max", min: "min",
 };
 
+/** Products of the elements up to each one: a square of them, with 1 in place of later ones. */
+function runningProduct(w: NodeWriter, node: Node<"cumulate">): string {
+  const { axis } = node.attrs;
+  const shape = shapeAt(node);
+  const extent = shape[axis] as Dim;
+  if (typeof extent !== "number") return refuse(node, "A running product of symbolic length");
+  const ones = shape.slice(axis + 1).map(() => 1);
+  const square = range(0, extent * extent).map((at) =>
+    (at % extent <= Math.floor(at / extent) ? 1 : 0));
+  const mask = w.weight(tensor("bool", [extent, extent, ...ones], square));
+  const apart = w.emit("Unsqueeze", [w.nameOf(input(node)), w.weight(int64(axis))]);
+  const one = w.weight(scalar(input(node).type.dtype, 1));
+  const kept = w.emit("Where", [mask, apart, one]);
+  return w.emit("ReduceProd", [kept, w.weight(int64(axis + 1))], { keepdims: 0 });
+}
+
 const dot: WriteRule<"dot"> = (w, node) => {
   const { batch, contract } = node.attrs;
   const [a, b] = [shapeAt(node, 0), shapeAt(node, 1)];
@@ -322,6 +342,7 @@ export const writeRules: { readonly [O in PrimName]: WriteRule<O> } = {
   },
   iota,
   random: (_, node) => refuse(node, "The random generator"),
+  normal: (_, node) => refuse(node, "The random generator"),
   reshape: (w, node) => reshape(w, w.nameOf(input(node)), node.attrs.shape),
   transpose: (w, node) =>
     w.emit("Transpose", [w.nameOf(input(node))], { perm: node.attrs.perm }),
@@ -356,7 +377,7 @@ export const writeRules: { readonly [O in PrimName]: WriteRule<O> } = {
   },
   reduce: (w, node) => w.emit(reductions[node.attrs.kind],
     [w.nameOf(input(node)), w.weight(int64(...node.attrs.axes))], { keepdims: 0 }),
-  cumulate: (w, node) => (node.attrs.kind === "prod" ? refuse(node, "A running product")
+  cumulate: (w, node) => (node.attrs.kind === "prod" ? runningProduct(w, node)
     : w.emit("CumSum", [w.nameOf(input(node)), w.weight(scalar("int64", node.attrs.axis))])),
   dot,
   conv,
