@@ -14,20 +14,20 @@ import {
 import { UserError } from "../../../compiler/errors.ts";
 import { highsSolver } from "../../../runtime/partition/highsSolver.ts";
 import { bestChoice } from "./bruteForce.ts";
-import { ladder, onSecond, unitGraphs, withCopies } from "./randomUnitGraphs.ts";
+import { ladder, onSecond, seriesParallel, unitGraphs, withCopies } from "./randomUnitGraphs.ts";
 
 let solve: MilpSolver;
 beforeAll(async () => {
   solve = await highsSolver();
 });
 
-/** Random graphs and ladders in turn. */
+/** Random graphs, ladders and series-parallel graphs. */
 const graphs = fc.oneof(
   { weight: 3, arbitrary: unitGraphs(14) },
   {
     weight: 2,
     arbitrary: fc.tuple(fc.integer({ min: 2, max: 14 }), fc.integer({ min: 1, max: 1e6 }))
-      .map(([n, seed]) => ladder(n, seed)),
+      .map(([n, seed]) => (seed % 2 === 0 ? seriesParallel(n, seed) : ladder(n, seed))),
   },
 );
 const all = ({ units }: UnitGraph): number =>

@@ -118,27 +118,65 @@ export function enumerate(graph: UnitGraph): { assignment: Assignment; totals: T
   return all.map((assignment) => ({ assignment, totals: evaluate(graph, assignment) }));
 }
 
-/** A chain of n units, or ladders of two branches that meet again: series-parallel graphs. */
-export function ladder(n: number, seed: number): UnitGraph {
+/** Numbers from 0 to 1, the same for the same seed. */
+function randomFrom(seed: number): () => number {
   let state = seed;
-  const random = (): number => {
+  return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return state / 2 ** 32;
   };
+}
+
+/** Units and values with costs, given who reads what each unit makes. */
+function drawn(readers: readonly (readonly string[])[], random: () => number): UnitGraph {
   const small = (): Cost => cost(10 ** (-6 + 2 * random()), 10 ** (-6 + 2 * random()));
-  const units = Array.from({ length: n }, (_, i): Unit => ({
+  const units = readers.map((_, i): Unit => ({
     id: `u${i}`,
     name: `u${i}`,
     digital: small(),
     analog: random() < 0.7 ? small() : undefined,
   }));
-  const values = Array.from({ length: n }, (_, i): UnitValue => ({
+  const values = readers.map((to, i): UnitValue => ({
     name: `v${i}`,
     from: `u${i}`,
-    to: i + 1 === n ? [HOST] : [`u${i + 1}`, ...(i % 3 === 0 && i + 2 < n ? [`u${i + 2}`] : [])],
+    to,
     bytes: 1,
     toAnalog: cost(10 ** (-7 + 2 * random()), 1e-7),
     toDigital: cost(10 ** (-7 + 2 * random()), 1e-7),
   }));
   return { units, values };
+}
+
+/** A chain of n units in which every third also feeds the one after the next. */
+export const ladder = (n: number, seed: number): UnitGraph => drawn(
+  Array.from({ length: n }, (_, i) => (i + 1 === n ? [HOST]
+    : [`u${i + 1}`, ...(i % 3 === 0 && i + 2 < n ? [`u${i + 2}`] : [])])),
+  randomFrom(seed));
+
+/** n units between a first and a last one, put together in series and in parallel at random. */
+export function seriesParallel(n: number, seed: number): UnitGraph {
+  const random = randomFrom(seed);
+  const readers = Array.from({ length: n }, () => new Set<string>());
+  const link = (from: readonly number[], to: readonly number[]): void => {
+    for (const f of from) for (const t of to) readers[f]?.add(`u${t}`);
+  };
+  /** Puts the units of a range together; gives those that begin and those that end it. */
+  const join = (begin: number, end: number): { first: number[]; last: number[] } => {
+    if (end - begin === 1) return { first: [begin], last: [begin] };
+    const middle = begin + 1 + Math.floor(random() * (end - begin - 1));
+    // A branch and a merge of one unit each keep the number of edges below twice the units.
+    const isParallel = random() < 0.4 && end - begin > 3;
+    if (!isParallel) {
+      const [a, b] = [join(begin, middle), join(middle, end)];
+      link(a.last, b.first);
+      return { first: a.first, last: b.last };
+    }
+    const inner = Math.min(Math.max(middle, begin + 2), end - 2);
+    const [a, b] = [join(begin + 1, inner), join(inner, end - 1)];
+    link([begin], [...a.first, ...b.first]);
+    link([...a.last, ...b.last], [end - 1]);
+    return { first: [begin], last: [end - 1] };
+  };
+  for (const last of join(0, n).last) readers[last]?.add(HOST);
+  return drawn(readers.map((to) => [...to]), random);
 }
