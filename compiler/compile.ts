@@ -2,7 +2,7 @@
  * The compiler on one page: from an imported graph to everything that an artifact holds. Pure: no
  * file, no device, no clock. Every level it goes through is in the result, and prints.
  */
-import type { Target } from "../targets/schema.ts";
+import type { HybridTarget, Target } from "../targets/schema.ts";
 import { emitWasmModule } from "./emit/wasm/emit.ts";
 import { emitWgsl, type WgslKernel } from "./emit/wgsl/emit.ts";
 import { webGpuDefaults, maxBuffers, type DeviceProfile } from "./emit/wgsl/profile.ts";
@@ -12,6 +12,7 @@ import { formClusters } from "./kernels/cluster.ts";
 import { buildProgram, type Program } from "./kernels/program.ts";
 import { formHybrid, unitsInOrder, type HybridProgram } from "./partition/hybrid.ts";
 import type { CutResult } from "./partition/minimumCut.ts";
+import { choiceOn, joinTargets } from "./partition/mixed.ts";
 import { place, type Objective, type PlaceOptions } from "./partition/place.ts";
 import { priceUnits, type AnalogChoice, type Replicas } from "./partition/price.ts";
 import { withWays, type UnitGraph } from "./partition/unitGraph.ts";
@@ -37,7 +38,10 @@ export function optimise(graph: Graph): Graph {
 }
 
 export interface CompileOptions extends PlaceOptions {
+  /** Its digital side runs what is digital. */
   readonly target: Target;
+  /** More targets whose arrays may hold units. */
+  readonly others?: readonly HybridTarget[];
   readonly objective: Objective;
   readonly analog: AnalogChoice;
   /** Copies of weights that share the products of an inference; one of each unless given. */
@@ -75,8 +79,7 @@ export interface Compiled extends Placeable {
 export function compile(imported: Graph, options: CompileOptions): Compiled {
   const profile = options.profile ?? webGpuDefaults;
   const { graph, units } = prepare(imported, profile);
-  const { analog, replicas = {} } = options;
-  const offered = priceUnits(graph, units, options.target, { analog, replicas });
+  const offered = offer(graph, units, options);
   const cut = place(offered, options.objective, options);
   const priced = withWays(offered, cut.ways);
   const placements = units.map((u) => cut.assignment.get(u.id) ?? "digital");
@@ -85,4 +88,15 @@ export function compile(imported: Graph, options: CompileOptions): Compiled {
   const wgsl = program.kernels.map((kernel) => emitWgsl(kernel, profile));
   const wasm = emitWasmModule(program.kernels);
   return { options, graph, units, priced, cut, hybrid, program, wgsl, wasm };
+}
+
+/** What every unit costs digitally and on each target's arrays. */
+function offer(
+  graph: Graph, units: readonly Unit[], { target, others = [], analog, replicas = {} }: CompileOptions,
+): UnitGraph {
+  const names = [target, ...others].map(({ name }) => name);
+  return joinTargets([target, ...others].map((one) => ({
+    name: one.name,
+    graph: priceUnits(graph, units, one, { analog: choiceOn(analog, one.name, names), replicas }),
+  })));
 }

@@ -34,6 +34,8 @@ export interface PlanSource {
   /** Figures of the target that were replaced, by name. */
   readonly figures?: Readonly<Record<string, number>>;
   readonly deviceJson?: Record<string, unknown>;
+  /** Further targets whose arrays hold units. */
+  readonly others?: Plan["others"];
   readonly tiles: number;
   readonly card?: unknown;
 }
@@ -98,6 +100,7 @@ export function buildPlan(source: PlanSource): BuiltPlan {
     model: { ...model },
     target: source.targetJson,
     ...(source.deviceJson ? { device: source.deviceJson } : {}),
+    ...(source.others === undefined ? {} : { others: source.others }),
     options: {
       objective,
       analog: typeof analog === "string" ? analog : [...analog],
@@ -120,6 +123,8 @@ export function buildPlan(source: PlanSource): BuiltPlan {
         ...(u.reason === undefined ? {} : { reason: u.reason }),
         digital: bare(u.digital),
         ...(u.analog ? { analog: bare(u.analog) } : {}),
+        ...(u.home !== undefined && cut.assignment.get(u.id) === "analog"
+          ? { home: u.home } : {}),
         ...((u.replicas ?? 1) > 1 && cut.assignment.get(u.id) === "analog"
           ? { replicas: u.replicas } : {}),
       })),

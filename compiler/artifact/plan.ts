@@ -50,6 +50,8 @@ const placedSchema = z.strictObject({
   reason: z.string().optional(),
   digital: costSchema,
   analog: costSchema.optional(),
+  /** The target whose arrays hold an analog unit, where there are several. */
+  home: z.string().optional(),
   /** Copies of an analog unit's weights, where there is more than one. */
   replicas: count.min(2).optional(),
 });
@@ -75,6 +77,10 @@ export const planSchema = z.strictObject({
   target: z.record(z.string(), z.unknown()),
   /** The device file of the target's cells. */
   device: z.record(z.string(), z.unknown()).optional(),
+  /** Further targets whose arrays hold units, each with its device. */
+  others: z.array(z.strictObject({
+    target: z.record(z.string(), z.unknown()), device: z.record(z.string(), z.unknown()),
+  })).optional(),
   options: z.strictObject({
     objective: z.enum(OBJECTIVES),
     /** A rule, or the units that are analog by node name or id. */

@@ -14,7 +14,9 @@
  */
 import { InternalError } from "../errors.ts";
 import { FlowNetwork, UNCUTTABLE } from "./flow.ts";
-import { HOST, checkUnitGraph, evaluate, waysOf, weigh, withWays } from "./unitGraph.ts";
+import {
+  HOST, carry, checkUnitGraph, evaluate, homesOf, waysOf, weigh, withWays,
+} from "./unitGraph.ts";
 import type {
   Assignment, Placement, Totals, UnitGraph, Way, Ways, Weights,
 } from "./unitGraph.ts";
@@ -40,7 +42,9 @@ export function minimumCut(offered: UnitGraph, weights: Weights): CutResult {
   checkUnitGraph(offered);
   const cheapest = cheapestWays(offered, weights);
   const graph = withWays(offered, cheapest);
-  const edges = costEdges(graph, weights);
+  const [home = "analog", more] = homesOf(offered);
+  if (more !== undefined) throw new InternalError("a cut has two sides, not more");
+  const edges = costEdges(graph, weights, home);
   const total = edges.reduce((sum, edge) => sum + edge.cost, 0);
   if (!(total < Infinity) || edges.some((edge) => !(edge.cost >= 0))) {
     throw new InternalError("a cost of the unit graph is negative or not finite");
@@ -106,7 +110,6 @@ function cheapestWays({ units }: UnitGraph, weights: Weights): Ways {
     if (own === undefined || others.length === 0) continue;
     let best = own;
     for (const way of others) {
-      if (way.home !== own.home) throw new InternalError("a cut has two sides, not more");
       if (weigh(way.cost, weights) < weigh(best.cost, weights)) best = way;
     }
     if (best !== own) cheapest.set(unit.id, best);
@@ -123,7 +126,7 @@ type CostEdge =
     };
 
 /** Every finite cost of the graph, weighed. Sides that a unit may not take have none. */
-function costEdges(graph: UnitGraph, weights: Weights): CostEdge[] {
+function costEdges(graph: UnitGraph, weights: Weights, home: string): CostEdge[] {
   const edges: CostEdge[] = [];
   for (const unit of graph.units) {
     const { id, pinned } = unit;
@@ -135,8 +138,10 @@ function costEdges(graph: UnitGraph, weights: Weights): CostEdge[] {
     }
   }
   for (const value of graph.values) {
-    edges.push({ kind: "toAnalog", value, cost: weigh(value.toAnalog, weights) });
-    edges.push({ kind: "toDigital", value, cost: weigh(value.toDigital, weights) });
+    const carried = (from: string, to: string): number =>
+      carry(value, from, to).reduce((sum, cost) => sum + weigh(cost, weights), 0);
+    edges.push({ kind: "toAnalog", value, cost: carried("digital", home) });
+    edges.push({ kind: "toDigital", value, cost: carried(home, "digital") });
   }
   return edges;
 }

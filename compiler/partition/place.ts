@@ -10,7 +10,9 @@ import { minimumProduct } from "./parametric.ts";
 import {
   placementOf, problemOf, type Arrays, type FromGraph, type Outcome,
 } from "./placementProblem.ts";
-import { ENERGY, LATENCY, evaluate, type UnitGraph, type Weights } from "./unitGraph.ts";
+import {
+  ENERGY, LATENCY, evaluate, homesOf, type UnitGraph, type Weights,
+} from "./unitGraph.ts";
 
 export const OBJECTIVES = ["energy", "latency", "edp", "throughput"] as const;
 export type Objective = (typeof OBJECTIVES)[number];
@@ -47,8 +49,7 @@ export function minimiser({ arrays, solve }: PlaceOptions): Minimise {
 }
 
 /** Several analog targets: more than two sides, which no cut separates. */
-export const isMixed = ({ units }: UnitGraph): boolean =>
-  units.some(({ home, others }) => others?.some((way) => way.home !== home) === true);
+export const isMixed = (graph: UnitGraph): boolean => homesOf(graph).size > 1;
 
 /**
  * Least time between two inferences when units work as a pipeline: every unit's arrays are a stage

@@ -48,6 +48,10 @@ export function waysOf({ analog, arrays, replicas, stageS, home, others }: Unit)
   return [own, ...(others ?? [])];
 }
 
+/** The analog places that units may be in: one, or several analog targets. */
+export const homesOf = ({ units }: UnitGraph): Set<string> =>
+  new Set(units.flatMap((unit) => waysOf(unit).map(({ home }) => placeOf("analog", home))));
+
 /** The graph with ways decided: each unit has the one that is named, or its first. */
 export function withWays(graph: UnitGraph, ways: Ways): UnitGraph {
   return {

@@ -59,53 +59,49 @@ const bytesOf = (v: Value): number => {
   return (unitSize(productOf(v.type.shape)) * bits) / 8;
 };
 
+/** How the weights of a contraction are `groups` matrices, whatever they are. */
+export type MatrixView = Omit<WeightMatrix, "tensor" | "name">;
+
+/**
+ * @param side which operand of the contraction holds the weights; a convolution's are its second
+ * @param shape of the weights
+ */
+export function matrixView(
+  heart: Node<"conv"> | Node<"dot">, side: 0 | 1, shape: readonly number[],
+): MatrixView {
+  if (isOp(heart, "conv")) {
+    const { groups } = heart.attrs;
+    const [outputs, ...taps] = shape as [number, ...number[]];
+    const rowsK = sizeOf(taps);
+    const colsN = outputs / groups;
+    return { groups, rowsK, colsN, strides: { group: colsN * rowsK, input: 1, output: rowsK } };
+  }
+  const { batch, contract } = (heart as Node<"dot">).attrs;
+  const groups = sizeOf(shape.slice(0, batch));
+  const split = side === 1 ? batch + contract : shape.length - contract;
+  const [first, second] = [sizeOf(shape.slice(batch, split)), sizeOf(shape.slice(split))];
+  const group = first * second;
+  return side === 1
+    ? { groups, rowsK: first, colsN: second, strides: { group, input: second, output: 1 } }
+    : { groups, rowsK: second, colsN: first, strides: { group, input: 1, output: second } };
+}
+
 function matrixOf(heart: Node): { matrix: WeightMatrix; input: Value } | string {
   if (isOp(heart, "conv")) {
     const [input, weights] = heart.inputs as [Value, Value];
     const tensor = constantOf(weights);
     if (!tensor) return "its kernel is computed, not constant";
-    const { groups } = heart.attrs;
-    const [outputs, ...taps] = tensor.shape as [number, ...number[]];
-    const rowsK = sizeOf(taps);
-    const colsN = outputs / groups;
-    const strides = { group: colsN * rowsK, input: 1, output: rowsK };
-    return { input, matrix: { tensor, name: weights.name, groups, rowsK, colsN, strides } };
+    const view = matrixView(heart, 1, tensor.shape as readonly number[]);
+    return { input, matrix: { tensor, name: weights.name, ...view } };
   }
   if (isOp(heart, "dot")) {
     const [a, b] = heart.inputs as [Value, Value];
-    const { batch, contract } = heart.attrs;
     if (constantOf(a) && constantOf(b)) return "both operands are constant";
     const right = constantOf(b);
     const tensor = right ?? constantOf(a);
     if (!tensor) return "both operands are computed (a product of activations)";
-    const { shape } = tensor;
-    const groups = sizeOf(shape.slice(0, batch));
-    const split = right ? batch + contract : shape.length - contract;
-    const [first, second] = [sizeOf(shape.slice(batch, split)), sizeOf(shape.slice(split))];
-    const group = first * second;
-    return right
-      ? {
-          input: a,
-          matrix: {
-            tensor,
-            name: b.name,
-            groups,
-            rowsK: first,
-            colsN: second,
-            strides: { group, input: second, output: 1 },
-          },
-        }
-      : {
-          input: b,
-          matrix: {
-            tensor,
-            name: a.name,
-            groups,
-            rowsK: second,
-            colsN: first,
-            strides: { group, input: 1, output: second },
-          },
-        };
+    const view = matrixView(heart, right ? 1 : 0, tensor.shape as readonly number[]);
+    return { input: right ? a : b, matrix: { tensor, name: (right ? b : a).name, ...view } };
   }
   return `${heart.op} is not a product with a weight matrix`;
 }

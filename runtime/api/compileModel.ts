@@ -3,26 +3,27 @@ import { basename } from "node:path";
 import { buildPlan } from "../../compiler/artifact/build.ts";
 import type { Plan } from "../../compiler/artifact/plan.ts";
 import { compile, type Compiled } from "../../compiler/compile.ts";
-import { emitCrossbars } from "../../compiler/emit/crossbar/emit.ts";
+import { emitCrossbars, type Crossbars } from "../../compiler/emit/crossbar/emit.ts";
+import { UserError } from "../../compiler/errors.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
 import { inspectModel } from "../../compiler/onnx/inspect.ts";
 import type { Objective, PlaceOptions } from "../../compiler/partition/place.ts";
 import type { AnalogChoice, Replicas } from "../../compiler/partition/price.ts";
-import type { Target } from "../../targets/schema.ts";
+import type { HybridTarget, Target } from "../../targets/schema.ts";
 import { loadCard } from "../data/card.ts";
 import { writeArtifact } from "../files/artifactFiles.ts";
 import { loadModel } from "../files/modelFiles.ts";
 import { loadTarget, type LoadedTarget } from "../files/targetFiles.ts";
 import { withFigures, type Figures } from "../files/targetFigures.ts";
 import { renderReport } from "../page/report.ts";
-import { arraysOf, type Capacity } from "../partition/capacity.ts";
+import { arraysOfAll, type Capacity } from "../partition/capacity.ts";
 import { highsSolver } from "../partition/highsSolver.ts";
 import { VERSION } from "./version.ts";
 
 export interface CompileRequest {
   /** Path of the ONNX file. */
   readonly model: string;
-  /** Preset name or path of a target file. */
+  /** Preset name or path of a target file; more, with commas, whose arrays may hold units too. */
   readonly target: string;
   readonly objective?: Objective;
   readonly analog?: AnalogChoice;
@@ -41,6 +42,8 @@ export interface CompileRequest {
 export interface CompileResult {
   readonly compiled: Compiled;
   readonly loaded: LoadedTarget;
+  /** Further targets whose arrays may hold units. */
+  readonly others: readonly LoadedTarget[];
   readonly plan: Omit<Plan, "digests">;
   /** The artifact's folder, when one was written. */
   readonly artifact?: string;
@@ -48,21 +51,21 @@ export interface CompileResult {
 
 /** @throws UserError when the model or the target cannot be compiled, or the folder not written */
 export async function compileModel(request: CompileRequest): Promise<CompileResult> {
-  const loaded = withFigures(loadTarget(request.target), request.figures ?? {});
+  const [loaded, ...others] = openTargets(request.target, request.figures ?? {});
   const { target } = loaded;
+  const hybrids = others.map(hybridOf);
   const model = await loadModel(request.model);
   const card = await loadCard(request.model);
   const { graph } = importModel(model, request.bind ? { bind: request.bind } : {});
   const compiled = compile(graph, {
     target,
+    ...(hybrids.length === 0 ? {} : { others: hybrids }),
     objective: request.objective ?? "energy",
     analog: request.analog ?? "auto",
     ...(request.replicas === undefined ? {} : { replicas: request.replicas }),
-    ...(await placeOptions(request, target)),
+    ...(await placeOptions(request, target, ...hybrids)),
   });
-  const replicas = new Map(compiled.priced.units.map((u) => [u.id, u.replicas ?? 1]));
-  const crossbars = target.kind === "hybrid"
-    ? emitCrossbars(compiled.hybrid, target, replicas) : undefined;
+  const crossbars = emitAll(compiled);
   const { opset, parameters } = inspectModel(model);
   const built = buildPlan({
     generator: `crosstie ${VERSION}`,
@@ -71,25 +74,68 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
     targetJson: loaded.json as Record<string, unknown>,
     ...(request.figures ? { figures: request.figures } : {}),
     ...(loaded.device ? { deviceJson: loaded.deviceJson as Record<string, unknown> } : {}),
+    ...(others.length === 0 ? {} : {
+      others: others.map(({ json, deviceJson }) => ({
+        target: json as Record<string, unknown>, device: deviceJson as Record<string, unknown>,
+      })),
+    }),
     tiles: crossbars?.tiles ?? 0,
     ...(card ? { card } : {}),
   });
-  if (request.out === undefined) return { compiled, loaded, plan: built.plan };
+  if (request.out === undefined) return { compiled, loaded, others, plan: built.plan };
   const hasBlocks = compiled.hybrid.segments.some((s) => s.kind === "analog");
   const plan = await writeArtifact(request.out, {
     built,
     report: renderReport,
     ...(crossbars && hasBlocks ? { crossbars } : {}),
   });
-  return { compiled, loaded, plan, artifact: request.out };
+  return { compiled, loaded, others, plan, artifact: request.out };
+}
+
+/** Targets by name, with commas between several. @throws UserError when one is named twice */
+export function openTargets(
+  names: string, figures: Figures,
+): [LoadedTarget, ...LoadedTarget[]] {
+  const loaded = names.split(",").map((name) => withFigures(loadTarget(name.trim()), figures));
+  const found = loaded.map(({ target }) => target.name);
+  const twice = found.find((name, i) => found.indexOf(name) !== i);
+  if (twice === undefined) return loaded as [LoadedTarget, ...LoadedTarget[]];
+  throw new UserError(`names ${twice} twice`, {
+    place: "--target", remedy: "Separate different targets with commas.",
+  });
+}
+
+/** @throws UserError when a further target has no arrays */
+export function hybridOf({ target }: LoadedTarget): HybridTarget {
+  if (target.kind === "hybrid") return target;
+  throw new UserError(`${target.name} has no arrays, and the first target runs what is digital`, {
+    place: "--target", remedy: `Name ${target.name} first, or leave it out.`,
+  });
+}
+
+/** The crossbars of every target; undefined where none has arrays. */
+function emitAll({ hybrid, priced, options }: Compiled): Crossbars | undefined {
+  const { target, others = [] } = options;
+  const replicas = new Map(priced.units.map((u) => [u.id, u.replicas ?? 1]));
+  const homes = new Map(priced.units.map((u) => [u.id, u.home ?? target.name]));
+  const targets = [...(target.kind === "hybrid" ? [target] : []), ...others];
+  const emitted = targets.map((one) =>
+    emitCrossbars(hybrid, one, replicas, (unit) => homes.get(unit) === one.name));
+  const [first, ...more] = emitted;
+  if (first === undefined || more.length === 0) return first;
+  return {
+    config: { ...first.config, others: more.map(({ config }) => config) },
+    tensors: emitted.flatMap(({ tensors }) => tensors),
+    tiles: emitted.reduce((sum, { tiles }) => sum + tiles, 0),
+  };
 }
 
 /** The arrays that a request allows, and the solver where one is needed. */
 export async function placeOptions(
   { objective, capacity }: Pick<CompileRequest, "objective" | "capacity">,
-  target: Target,
+  ...targets: readonly Target[]
 ): Promise<PlaceOptions> {
-  const arrays = arraysOf(capacity, target);
-  if (arrays === undefined && objective !== "throughput") return {};
+  const arrays = arraysOfAll(capacity, targets);
+  if (arrays === undefined && objective !== "throughput" && targets.length === 1) return {};
   return { arrays, solve: await highsSolver() };
 }

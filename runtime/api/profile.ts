@@ -221,7 +221,8 @@ function summary(
     points: points.length, ...(few === undefined ? {} : { onlyPoint: few }),
     optimum, allAnalog, allDigital,
     chains: target.kind === "hybrid" ? chainPrices(facts, target) : [],
-    trainingStep: trainingCost(facts, target, namedUnits(facts, optimum.analogNodes)),
+    trainingStep: trainingCost(facts, target, new Map(target.kind === "digital" ? []
+      : [...namedUnits(facts, optimum.analogNodes)].map((id) => [id, target]))),
   };
 }
 

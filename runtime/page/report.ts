@@ -73,10 +73,11 @@ export function renderReport(plan: Plan): string {
   ]);
   const { optimal, bound } = plan.partition;
   const proof = optimal ? "proved optimal by the minimum cut" : `not below ${bound} in any split`;
+  const others = (plan.others ?? []).map((other) => other.target as { name: string });
   const { objective, analog, arrays, replicas, figures } = plan.options;
   const command = compileCommandLine({
     model: `${plan.model.name}.onnx`,
-    target: target.name,
+    target: [target, ...others].map(({ name }) => name).join(","),
     objective,
     analog,
     capacity: arrays,

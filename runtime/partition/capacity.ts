@@ -20,3 +20,17 @@ export function arraysOf(capacity: Capacity | undefined, target: Target): number
     remedy: "Leave it out, or name a target with analog arrays.",
   });
 }
+
+/** The same for several targets: each has its own arrays. */
+export function arraysOfAll(
+  capacity: Capacity | undefined, targets: readonly Target[],
+): Arrays | undefined {
+  const [only, ...more] = targets;
+  if (capacity === undefined || only === undefined) return undefined;
+  if (more.length === 0) return arraysOf(capacity, only);
+  const hybrids = targets.filter(({ kind }) => kind === "hybrid");
+  return Object.fromEntries(hybrids.flatMap((target) => {
+    const arrays = arraysOf(capacity, target);
+    return arrays === undefined ? [] : [[target.name, arrays]];
+  }));
+}

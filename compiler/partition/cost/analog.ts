@@ -82,7 +82,7 @@ export function idleTerm(tiles: number, target: HybridTarget): CostTerm {
     value: idle,
     unit: "array",
     source: target.chip.arraysPerCore.source,
-    areaM2: idle * arrayArea(target),
+    areaM2: idle === 0 ? 0 : idle * arrayArea(target),
   });
 }
 

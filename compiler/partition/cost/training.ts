@@ -5,12 +5,11 @@
  * usual. A unit is a block of its own, as an imported model has them; what its epilogue adds at the
  * columns' periphery is small beside its phases and left out.
  */
-import type { Target } from "../../../targets/schema.ts";
+import type { HybridTarget, Target } from "../../../targets/schema.ts";
 import { crossingCost, digitalCost } from "./digital.ts";
 import { sumCosts, term, costOf, type Cost, type CostTerm } from "./cost.ts";
 import { trainingStepCost, type TrainingStep } from "./block.ts";
 import type { GraphFacts } from "../facts.ts";
-import { HOST } from "../unitGraph.ts";
 
 /**
  * Digital work of a step over that of an inference: forward, and backward two products for each
@@ -36,19 +35,21 @@ export function usualStep(target: Target): TrainingStep {
 }
 
 /**
- * @param analog ids of the units that are analog
+ * @param target whose digital side runs the other units
+ * @param analog id of every analog unit, and the target whose arrays hold it
  * @param step sweeps and phases; the usual ones unless given
  */
 export function trainingCost(
-  facts: GraphFacts, target: Target, analog: ReadonlySet<string>,
+  facts: GraphFacts, target: Target, analog: ReadonlyMap<string, HybridTarget>,
   step: TrainingStep = usualStep(target),
 ): TrainingCost {
   const analogCosts: Cost[] = [];
   const digitalCosts: Cost[] = [];
   const crossings: Cost[] = [];
   for (const { id, shape, work } of facts.units) {
-    if (analog.has(id) && shape && target.kind === "hybrid") {
-      analogCosts.push(trainingStepCost([shape], target, step));
+    const home = analog.get(id);
+    if (home && shape) {
+      analogCosts.push(trainingStepCost([shape], home, step));
       continue;
     }
     const { ops, bytesRead, bytesWritten, launches } = work;
@@ -57,12 +58,16 @@ export function trainingCost(
       launches: DIGITAL * launches,
     }, target));
   }
-  const isAnalog = (id: string): boolean => id !== HOST && analog.has(id);
   const phases = 1 + step.nudges;
   for (const { from, to, bytes } of facts.values) {
-    if (target.kind !== "hybrid" || to.every((id) => isAnalog(id) === isAnalog(from))) continue;
-    const once = crossingCost(bytes, target);
-    crossings.push(costOf(once.terms.map((t) => times(t, phases))));
+    const home = analog.get(from);
+    const others = new Set(to.map((id) => analog.get(id)));
+    others.delete(home);
+    // Into the digital side from one target, out of it to another.
+    const ends = [...others].flatMap((other) => [home, other]).filter((end) => end !== undefined);
+    for (const end of ends) {
+      crossings.push(costOf(crossingCost(bytes, end).terms.map((t) => times(t, phases))));
+    }
   }
   const [analogSum, digital, boundary] = [analogCosts, digitalCosts, crossings].map(byName) as
     [Cost, Cost, Cost];

@@ -10,6 +10,7 @@ import type { Unit } from "../../../compiler/partition/units.ts";
 import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts";
 import type { AnalogChoice, Replicas } from "../../../compiler/partition/price.ts";
 import { crossings, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
+import type { HybridTarget } from "../../../targets/schema.ts";
 import type { Plan } from "../../../compiler/artifact/plan.ts";
 import { compileModel, type CompileResult } from "../../api/compileModel.ts";
 import { parseFigures } from "../../files/targetFigures.ts";
@@ -81,9 +82,15 @@ function explanation(graph: UnitGraph, compiled: Compiled): object[] {
 }
 
 /** What one training step on one sample would cost with this placement. */
-function trainingOf({ graph, units, cut, options }: Compiled): TrainingCost {
-  const analog = [...cut.assignment].filter(([, side]) => side === "analog").map(([id]) => id);
-  return trainingCost(factsOf(graph, units), options.target, new Set(analog));
+function trainingOf({ graph, units, cut, priced, options }: Compiled): TrainingCost {
+  const { target, others = [] } = options;
+  const hybrids = [target, ...others].filter((t): t is HybridTarget => t.kind === "hybrid");
+  const homes = new Map(hybrids.map((t) => [t.name, t]));
+  const analog = priced.units.flatMap(({ id, home = target.name }) => {
+    const on = cut.assignment.get(id) === "analog" ? homes.get(home) : undefined;
+    return on === undefined ? [] : [[id, on] as const];
+  });
+  return trainingCost(factsOf(graph, units), target, new Map(analog));
 }
 
 function explainText(compiled: Compiled): string {
@@ -97,7 +104,7 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
   const { plan, compiled } = result;
   return {
     artifact: result.artifact ?? null,
-    target: result.loaded.target.name,
+    target: [result.loaded, ...result.others].map(({ target }) => target.name).join(","),
     segments: plan.segments.map(({ id, kind, nodes, macs }) => ({ id, kind, nodes, macs })),
     tiles: plan.tiles,
     cost: plan.cost,
@@ -163,7 +170,10 @@ export const compileCommand: CommandSpec = {
   summary: "Partition a model, emit its kernels and crossbars, and write the artifact.",
   arguments: [{ name: "<model>", description: "ONNX file" }],
   options: [
-    { flags: "--target <target>", description: "preset name or target file (JSON)" },
+    {
+      flags: "--target <targets>",
+      description: "preset name or target file (JSON); with commas, several that share the work",
+    },
     { flags: "-o, --out <dir>", description: "artifact folder (default: MODEL.crosstie)" },
     {
       flags: "--objective <what>",

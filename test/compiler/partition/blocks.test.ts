@@ -83,10 +83,10 @@ describe("chains", () => {
 describe("a training step of a placed model", () => {
   it.each(byName)("on %s is the sum of its parts", (_, t) => {
     const step = { freeSweeps: 7, nudgedSweeps: 3, nudges: 2 };
-    const analog = new Set(["a", "b", "d"]);
+    const analog = new Map(["a", "b", "d"].map((id) => [id, t]));
     const cost = trainingCost(facts, t, analog, step);
     const of = (id: string): UnitFacts => facts.units.find((u) => u.id === id)!;
-    const phases = [...analog].reduce((sum, id) =>
+    const phases = [...analog.keys()].reduce((sum, id) =>
       sum + trainingStepCost([of(id).shape!], t, step).energyJ, 0);
     expect(cost.analog.energyJ / phases).toBeCloseTo(1, 12);
     const thrice = digitalCost(
@@ -105,7 +105,7 @@ describe("a training step of a placed model", () => {
 
   it("of a digital target is forward and backward work", () => {
     const { target } = loadTarget("cpu-reference");
-    const cost = trainingCost(facts, target, new Set());
+    const cost = trainingCost(facts, target, new Map());
     expect(cost.analog.energyJ).toBe(0);
     expect(cost.total.energyJ).toBeGreaterThan(0);
   });
