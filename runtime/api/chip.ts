@@ -47,6 +47,12 @@ export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | und
   const place = join(directory, artifactFiles.plan);
   const config = parseCrossbars(crossbars, join(directory, artifactFiles.crossbars));
   const target = parseTarget(plan.target, `${place}: target`);
+  if (config.others !== undefined) {
+    throw new UserError("has blocks on several targets, and a chip is simulated alone", {
+      place,
+      remedy: "Compile for one of the targets, or run it digitally with --chip none.",
+    });
+  }
   if (target.kind !== "hybrid" || plan.device === undefined) {
     throw new UserError("has crossbars, but its target has none", {
       place,

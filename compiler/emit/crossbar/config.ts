@@ -92,7 +92,7 @@ const encodingSchema = z.strictObject({
   idleSiemens: z.array(notNegative).min(1),
 });
 
-export const crossbarsSchema = z.strictObject({
+const configSchema = z.strictObject({
   format: z.literal(CROSSBARS_FORMAT),
   version: z.literal(CROSSBARS_VERSION),
   target: z.strictObject({
@@ -136,7 +136,13 @@ export const crossbarsSchema = z.strictObject({
   blocks: z.array(blockSchema),
 });
 
-export type CrossbarConfig = z.output<typeof crossbarsSchema>;
+/** What `crossbars.json` holds: one configuration, or one per target of a mixed placement. */
+export const crossbarsSchema = configSchema.extend({
+  others: z.array(configSchema).optional(),
+});
+
+export type CrossbarConfig = z.output<typeof configSchema>;
+export type CrossbarsFile = z.output<typeof crossbarsSchema>;
 export type CrossbarBlock = z.output<typeof blockSchema>;
 export type CrossbarTile = z.output<typeof tileSchema>;
 
@@ -149,7 +155,7 @@ export const crossbarsJsonSchema = (): unknown =>
  * @param place the file, for messages
  * @throws UserError when it is of another version or not what the schema says
  */
-export function parseCrossbars(json: unknown, place: string): CrossbarConfig {
+export function parseCrossbars(json: unknown, place: string): CrossbarsFile {
   const remedy = "Compile the model again with crosstie compile.";
   const version = (json as { version?: unknown } | null)?.version;
   if (typeof version === "number" && version !== CROSSBARS_VERSION) {

@@ -11,7 +11,7 @@ import {
 import { originsOf, type WeightMatrix } from "../../partition/units.ts";
 import {
   CROSSBARS_FORMAT, CROSSBARS_VERSION,
-  type CrossbarBlock, type CrossbarConfig, type CrossbarTile,
+  type CrossbarBlock, type CrossbarConfig, type CrossbarTile, type CrossbarsFile,
 } from "./config.ts";
 import { encodingOf, type Encoding } from "./encoding.ts";
 import { columnScales } from "./scales.ts";
@@ -27,7 +27,7 @@ export interface CrossbarTensor {
 }
 
 export interface Crossbars {
-  readonly config: CrossbarConfig;
+  readonly config: CrossbarsFile;
   /** Conductances (siemens) of each distinct tile, and the scales of each block. */
   readonly tensors: readonly CrossbarTensor[];
   /** Arrays occupied: tiles of all copies of all blocks, whether or not their content is equal. */
@@ -38,12 +38,15 @@ export interface Crossbars {
  * Emits every analog block of a program.
  * @param replicas unit id -> copies of its tiles, where there is more than one
  * @throws UserError when a weight is not finite, or the array holds none of them
+ * @param isHere whether a unit is on this target, where there are several
  */
 export function emitCrossbars(
   program: HybridProgram, target: HybridTarget,
   replicas: ReadonlyMap<string, number> = new Map(),
 ): Crossbars {
-  const blocks = program.segments.filter((s): s is AnalogBlock => s.kind === "analog");
+  isHere: (unit: string) => boolean = () => true,
+  const blocks = program.segments.filter(
+    (s): s is AnalogBlock => s.kind === "analog" && isHere(s.units[0].id));
   return emitBlocks(blocks.map(({ id, units, form }) => ({
     id, nodes: units.flatMap((u) => originsOf(u.cluster)), matrix: form.matrix,
     replicas: replicas.get(units[0].id),
