@@ -5,7 +5,8 @@
  * into one block whose couplings act both ways; that is another model, a start for training.
  *
  * A merged layer may be anything between two activations (convolution, pooling, batch-norm with
- * fixed statistics): with f_l that part of the graph, U = -s_1.a - sum <s_l, f_l(s_{l-1})>.
+ * fixed statistics): with f_l that part of the graph, U = -s_1.a - sum <s_l, f_l(s_{l-1})>, in
+ * the scales that `settling.ts` finds.
  */
 import { UserError } from "../errors.ts";
 import { Builder } from "../graph/builder.ts";
@@ -19,8 +20,10 @@ import { activationsOf, type Activation } from "./activations.ts";
 import {
   batchDim, batchSymbol, energyBlock, floatType, inner, type EnergyBlock,
 } from "./block.ts";
+import { real } from "./constants.ts";
 import { verifyFfEbm, type DigitalStage, type FfEbm, type Stage } from "./ffEbm.ts";
 import { finish, inlineGraph, valueOf, type Values } from "./inline.ts";
+import { isAffine, settlingScales, type CouplingMap } from "./settling.ts";
 
 export interface ConversionOptions {
   /** Layers per block, at most. */
@@ -202,6 +205,9 @@ function follows(
   const activation = ancestorsBetween(layer);
   const inner = layer.cone.map((node) => node.outputs[0] as Value)
     .filter((v) => dependsOnBatch(v));
+  // A maximum on the way (max pooling) has kinks where its winner changes; signals that come back
+  // keep changing it, and the block would not settle. It stays between blocks.
+  if (!isAffine(couplingOf(layer, before))) return false;
   return own(before.post) && inner.every((v) => (readers.get(v) ?? []).every((node) =>
     cone.has(node) || (v === layer.pre && activation.has(node))));
 }
@@ -224,10 +230,28 @@ const dependsOnBatch = (v: Value): boolean =>
   v.type.shape.some((d) => typeof d !== "number") && ancestors([v]).some((node) =>
     node.inputs.some((x) => !x.node && x.type.shape.some((d) => typeof d !== "number")));
 
-/** The block of these layers: U = -s_1.a - sum <s_l, f_l(s_{l-1})>. */
+/** f_l: what leads from the layer before to this one's pre-activation, as a graph. */
+function couplingOf({ cone, pre }: Layer, before: Layer): CouplingMap {
+  const b = new Builder(pre.name);
+  const outside = new Set(cone.map((node) => node.outputs[0] as Value));
+  const copies = new Map<Value, Value>();
+  for (const v of [before.post, ...cone.flatMap((node) => node.inputs)]) {
+    if (!outside.has(v) && !copies.has(v)) copies.set(v, b.input(v.name, v.type));
+  }
+  for (const node of cone) {
+    const operands = node.inputs.map((v) => copies.get(v) as Value);
+    copies.set(node.outputs[0] as Value, copyNode(b, node, operands));
+  }
+  const graph = finish(b, [[pre.name, copies.get(pre) as Value]]);
+  return { graph, from: before.post.name, to: pre.name };
+}
+
+/** The block of these layers: U = -s_1.a - sum <s_l, f_l(s_{l-1})>, in scales that settle. */
 function blockOf(
   name: string, layers: readonly Layer[], parameters: ReadonlyMap<string, Tensor>,
 ): EnergyBlock {
+  const couplings = layers.slice(1).map((layer, i) => couplingOf(layer, layers[i] as Layer));
+  const scales = settlingScales(layers.map(({ unit }) => unit), couplings, parameters);
   const states = layers.map(({ post, unit }) =>
     ({ name: post.name, shape: post.type.shape.slice(1) as number[], unit }));
   const used = new Set(layers.slice(1).flatMap(({ cone }) =>
@@ -239,14 +263,14 @@ function blockOf(
   return energyBlock({ name, states, parameters: own, current, output: layers.length - 1 },
     (b, values: Values) => {
       const state = (l: number): Value => valueOf(values, (layers[l] as Layer).post.name);
-      let u = b.unary("neg", inner(b, state(0), valueOf(values, current.name)));
-      layers.slice(1).forEach(({ cone, pre: target }, i) => {
-        const copies = new Map<Value, Value>([[(layers[i] as Layer).post, state(i)]]);
-        for (const node of cone) {
-          const operands = node.inputs.map((v) => copies.get(v) ?? valueOf(values, v.name));
-          copies.set(node.outputs[0] as Value, copyNode(b, node, operands));
-        }
-        u = b.sub(u, inner(b, state(i + 1), copies.get(target) as Value));
+      const scaled = (v: Value, scale: number): Value =>
+        (scale === 1 ? v : b.mul(real(b, scale, v), v));
+      const scaleOf = (l: number): number => scales[l] as number;
+      let u = b.unary("neg", inner(b, state(0), scaled(valueOf(values, current.name), scaleOf(0))));
+      couplings.forEach(({ graph, from, to }, i) => {
+        const given = new Map(values).set(from, scaled(state(i), 1 / scaleOf(i)));
+        const pre = valueOf(inlineGraph(b, graph, given), to);
+        u = b.sub(u, inner(b, state(i + 1), scaled(pre, scaleOf(i + 1))));
       });
       return u;
     });
