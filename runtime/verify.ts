@@ -9,7 +9,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../compiler/errors.ts";
 import { evaluateGraph } from "../compiler/graph/evaluate.ts";
-import type { Graph } from "../compiler/graph/graph.ts";
+import { isRandom, type Graph } from "../compiler/graph/graph.ts";
 import { dtypeFacts } from "../compiler/graph/dtype.ts";
 import { elementAt, sizeOf, type Tensor } from "../compiler/graph/tensor.ts";
 import { importModel } from "../compiler/onnx/import.ts";
@@ -177,7 +177,7 @@ async function runSet(
     if (input !== undefined && !initializers.has(input)) inputs.set(input, t);
   });
   const graph = lower(model, inputs);
-  if (graph.nodes.some((node) => node.op === "random")) {
+  if (graph.nodes.some(isRandom)) {
     throw new UnsupportedError(
       "The expected outputs come from another random generator", model.place);
   }

@@ -139,6 +139,7 @@ const rules: { readonly [O in PrimName]: Rule } = {
   cast: (b, node, zs) => (isFloat((node.outputs[0] as Value).type.dtype)
     ? linear(b, node, zs) : constantPart(b, node, zs)),
   bitcast: refused, constant: refused, size: refused, iota: refused, random: refused,
+  normal: refused,
   reshape: linear, transpose: linear, broadcast: linear, slice: linear, flip: linear,
   pad(b, node, zs) {
     const attrs = { ...(node as Node<"pad">).attrs, value: 0 };

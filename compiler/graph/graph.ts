@@ -79,6 +79,8 @@ export type PrimAttrs = Record<UnaryOp | BinaryOp, None> & {
   iota: { readonly shape: readonly Dim[]; readonly axis: number; readonly dtype: DType };
   /** key uint32[2] -> uint32[shape]: counter-based random bits, counter = flat output index. */
   random: { readonly shape: readonly Dim[] };
+  /** key uint32[2] -> float32[shape]: standard normals, element i from word i of `random`. */
+  normal: { readonly shape: readonly Dim[] };
   /** Same elements in row-major order under another shape. */
   reshape: { readonly shape: readonly Dim[] };
   /** Output axis i is input axis perm[i]. */
@@ -147,6 +149,9 @@ export const rankOf = (v: Value): number => v.type.shape.length;
 /** Narrows a node by its primitive. */
 export const isOp = <O extends PrimName>(node: Node | undefined, op: O): node is Node<O> =>
   node?.op === op;
+
+/** Whether a node's elements come from its key: never shape arithmetic, never folded. */
+export const isRandom = (node: Node): boolean => node.op === "random" || node.op === "normal";
 
 /** The tensor of a constant value; undefined when it is computed. */
 export const constantOf = (v: Value): Tensor | undefined =>

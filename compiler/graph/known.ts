@@ -11,7 +11,7 @@ import {
   addDims, dimAtLeast, dimsEqual, divDimsExact, isStatic, mulDims, subDims, type Dim,
 } from "./dim.ts";
 import { isFloat } from "./dtype.ts";
-import { constantOf, isOp, type BinaryOp, type Node, type PrimName, type Value } from "./graph.ts";
+import { constantOf, isOp, isRandom, type BinaryOp, type Node, type PrimName, type Value } from "./graph.ts";
 import { elementAt, sizeOf, tensor, type Tensor } from "./tensor.ts";
 
 /** Shapes, starts, axes are short; data is not followed. */
@@ -55,7 +55,7 @@ export class KnownValues {
     const held = constantOf(v);
     if (held) return Array.from({ length: sizeOf(held.shape) }, (_, i) => elementAt(held, i));
     if (isOp(node, "size")) return [node.attrs.dim];
-    if (isOp(node, "random")) return undefined;
+    if (isRandom(node)) return undefined;
     const operands = node.inputs.map((x) => this.#operand(node, x));
     if (operands.some((e) => e === undefined)) return this.#partial(node);
     const known = operands as Elements[];
@@ -65,7 +65,7 @@ export class KnownValues {
 
   #operand(node: Node, v: Value): Elements | undefined {
     // A reduction or slice of something large is not shape arithmetic.
-    return isStatic(v.type.shape) && sizeOf(v.type.shape) <= LIMIT && node.op !== "random"
+    return isStatic(v.type.shape) && sizeOf(v.type.shape) <= LIMIT && !isRandom(node)
       ? this.elements(v) : undefined;
   }
 

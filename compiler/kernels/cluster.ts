@@ -54,6 +54,7 @@ const transcendental = new Set<string>([
   "div",
   "rem",
   "random",
+  "normal",
 ]);
 /** Scalar work of one element, in units of an addition; a rough order is all the rules need. */
 const ownCost = (node: Node): number =>

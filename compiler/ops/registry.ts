@@ -7,12 +7,13 @@ import {
   broadcast, concat, flip, pad, reshape, slice, transpose, unwindow, window,
 } from "./movement.ts";
 import { cumulate, reduce } from "./reduction.ts";
+import { normal } from "./normal.ts";
 import { constant, iota, random, size } from "./source.ts";
 import type { Primitive } from "./primitive.ts";
 
 export const primitives: { readonly [O in PrimName]: Primitive<O> } = {
   ...unaryPrimitives, ...binaryPrimitives, where, cast, bitcast,
-  constant, size, iota, random,
+  constant, size, iota, random, normal,
   reshape, transpose, broadcast, slice, flip, pad, concat, window, unwindow,
   gather, scatter, argsort,
   reduce, cumulate,

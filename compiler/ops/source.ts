@@ -1,4 +1,5 @@
 /** Primitives without tensor operands: constants, sizes, index ramps; and random bits of a key. */
+import type { TensorType } from "../graph/graph.ts";
 import { elementAt, sizeOf, splat, type Tensor } from "../graph/tensor.ts";
 import { flatten } from "../kernels/pool.ts";
 import type { Expr } from "../kernels/expr.ts";
@@ -117,11 +118,24 @@ const exprWords = (pool: ExprPool): Words<Expr> => ({
   word: (value) => pool.const(value, "u32"),
 });
 
+/** The first output word in a kernel; `read` gives the elements of the key. */
+export function randomExpr(
+  pool: ExprPool, read: (operand: number, indices: readonly Expr[]) => Expr, counter: Expr,
+): Expr {
+  const key = [read(0, [pool.const(0)]), read(0, [pool.const(1)])] as const;
+  return threefry(exprWords(pool), key[0], key[1], counter, pool.const(0, "u32"));
+}
+
+/** @throws InternalError when the operand of `op` is no key */
+export function checkKey(key: TensorType | undefined, op: string): void {
+  const t = key as TensorType;
+  check(t.dtype === "uint32" && t.shape.length === 1 && t.shape[0] === 2, op,
+    "a key uint32[2]", `${t.dtype}[${t.shape.map(String)}]`);
+}
+
 export const random: Primitive<"random"> = {
   infer([key], { shape }) {
-    const t = key as { dtype: string; shape: readonly unknown[] };
-    check(t.dtype === "uint32" && t.shape.length === 1 && t.shape[0] === 2, "random",
-      "a key uint32[2]", `${t.dtype}[${t.shape}]`);
+    checkKey(key, "random");
     return { dtype: "uint32", shape };
   },
   evaluate([key], { shape }, mode) {
@@ -137,8 +151,7 @@ export const random: Primitive<"random"> = {
     kind: "view",
     at({ pool, node, read }, indices) {
       const counter = pool.cast(flatten(pool, indices, node.attrs.shape), "u32");
-      const key = [read(0, [pool.const(0)]), read(0, [pool.const(1)])] as const;
-      return threefry(exprWords(pool), key[0], key[1], counter, pool.const(0, "u32"));
+      return randomExpr(pool, read, counter);
     },
   },
   work: workPerOutput,

@@ -5,14 +5,14 @@
  */
 import { isStatic } from "../graph/dim.ts";
 import { isInteger } from "../graph/dtype.ts";
-import { constantOf, isOp, type Node, type Value } from "../graph/graph.ts";
+import { constantOf, isOp, isRandom, type Node, type Value } from "../graph/graph.ts";
 import { KnownValues } from "../graph/known.ts";
 import { sizeOf, tensor, type Tensor } from "../graph/tensor.ts";
 import { primitiveOf } from "../ops/registry.ts";
 import { copyNode, rewrite, type Pass } from "./rewrite.ts";
 
 /** Nodes whose result may be many times larger than their operands. */
-const growing = new Set<string>(["broadcast", "iota", "random", "window", "pad"]);
+const growing = new Set<string>(["broadcast", "iota", "random", "normal", "window", "pad"]);
 const SMALL = 4096;
 
 function isStaticNode(node: Node): boolean {
@@ -34,7 +34,7 @@ function expanded(v: Value): Tensor | undefined {
 
 /** Constant operands, or undefined when one is computed or the result should not be held. */
 function operandsOf(node: Node, inputs: readonly Value[]): Tensor[] | undefined {
-  if (node.op === "constant" || node.op === "random" || !isStaticNode(node)) return undefined;
+  if (node.op === "constant" || isRandom(node) || !isStaticNode(node)) return undefined;
   const held = inputs.map(constantOf);
   const size = sizeOf((node.outputs[0] as Value).type.shape as readonly number[]);
   if (growing.has(node.op)) {

@@ -15,6 +15,7 @@ import { prune } from "../../compiler/passes/rewrite.ts";
 import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.ts";
+import { foldedGraph, foldMatrices, isFoldable } from "./foldedProduct.ts";
 import type { BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
 import { keyOf } from "./normal.ts";
@@ -48,10 +49,11 @@ export class BlockChip {
   readonly #plan: ProductPlan;
   readonly #scales: Float32Array;
   readonly #output: string;
+  /** Whether the product is one contraction, what its columns add up to folded into weights. */
+  readonly #folds: boolean;
 
   #run: Simulated | undefined;
   #observer: Simulated | undefined;
-  #digital: Session | undefined;
   #drive: Session | undefined;
   #trial: number | undefined;
   #matrices: BlockMatrices | undefined;
@@ -83,6 +85,7 @@ export class BlockChip {
       mismatch: config.converter.gainSpread > 0 || config.converter.offsetSpread > 0,
       digitalZero: scheme === "offset" && (sensed || subtract === "digital") ? zero : 0,
     };
+    this.#folds = isFoldable(this.#plan);
   }
 
   /** Whether ranges have to be set by samples before the block can run. */
@@ -146,18 +149,23 @@ export class BlockChip {
     const put = (name: string | undefined, data: Float32Array | undefined): void => {
       if (name === undefined || !data) return;
       // A constant of one element has a second one beside it, see `simulatedGraph.ts`.
-      const held = data.length === 1 ? Float32Array.of(data[0] as number, 0) : data;
-      session.setConstant(name, tensor("float32", [held.length], held));
+      const padded = data.length === 1 ? Float32Array.of(data[0] as number, 0) : data;
+      session.setConstant(name, tensor("float32", [padded.length], padded));
     };
     const matrices = this.#matrices as BlockMatrices;
-    const { converters } = this.#plan;
-    put(names.weights, matrices.weights);
-    put(names.variance, matrices.variance);
+    const { converters, digitalZero } = this.#plan;
+    const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
+    const scales = this.#scales.map((s) => s * unit);
+    const held = !this.#folds ? matrices : foldMatrices(matrices, {
+      layout: this.layout, encoding: this.#encoding, crossbar: this.#block.crossbar, scales,
+      digitalZero,
+    });
+    put(names.weights, held.weights);
+    put(names.variance, held.variance);
     // Without converters the largest input takes the read voltage.
     const perRead = converters ? 1 : this.#largest ** 2;
-    put(names.thermal, matrices.thermal?.map((x) => x * perRead));
-    const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
-    put(names.outputScale, this.#scales.map((s) => s * unit));
+    put(names.thermal, held.thermal?.map((x) => x * perRead));
+    put(names.outputScale, scales);
     if (names.codesPerUnit.length > 0) this.#setConverters(names, put);
   }
 
@@ -197,14 +205,20 @@ export class BlockChip {
     const known = observe ? this.#observer : this.#run;
     if (known) return known;
     if (!this.#matrices) throw new InternalError(`block ${this.id} was not programmed`);
-    const { graph, names, boundaries } =
-      simulatedGraph(this.graph, this.#place, this.#plan, observe);
+    const { graph, names, boundaries } = this.#folds
+      ? foldedGraph(this.graph, this.#place, this.#plan)
+      : simulatedGraph(this.graph, this.#place, this.#plan, observe);
     const session = await Session.create(this.#device, buildProgram(graph, { boundaries }));
     const made = { session, names };
     this.#set(made);
     if (observe) this.#observer = made;
     else this.#run = made;
     return made;
+  }
+
+  /** Compiles what runs the block; it must be programmed. */
+  async prepare(): Promise<void> {
+    await this.#simulated(false);
   }
 
   /** The block's inputs and those that the simulation adds. */
@@ -277,17 +291,9 @@ export class BlockChip {
     return (await this.#simulated(true)).session.readTensor(held, dtype);
   }
 
-  /** The block's digital twin. */
-  async digital(inputs: Inputs, output?: DeviceBuffer): Promise<DeviceTensor> {
-    this.#digital ??= await Session.create(this.#device, buildProgram(this.graph));
-    const held = await this.#digital.dispatch(inputs,
-      output ? new Map([[this.#output, output]]) : new Map());
-    return held.get(this.#output) as DeviceTensor;
-  }
-
   /** Elements of a result of this block. */
   async read(held: DeviceTensor): Promise<Float32Array> {
-    const session = this.#digital ?? (await this.#simulated(false)).session;
+    const { session } = await this.#simulated(false);
     return (await session.readTensor(held, "float32")).data as Float32Array;
   }
 
@@ -304,9 +310,7 @@ export class BlockChip {
 
   /** Frees the memory on the device. */
   release(): void {
-    for (const one of [this.#run?.session, this.#observer?.session, this.#digital, this.#drive]) {
-      one?.release();
-    }
-    this.#run = this.#observer = this.#digital = this.#drive = undefined;
+    for (const one of [this.#run?.session, this.#observer?.session, this.#drive]) one?.release();
+    this.#run = this.#observer = this.#drive = undefined;
   }
 }

@@ -129,6 +129,12 @@ export class ChipSimulator implements ChipBlocks {
     }
   }
 
+  /** Programs chip 0 and compiles what runs the blocks, so that the first run does neither. */
+  async prepare(): Promise<void> {
+    if (this.#trial === undefined) this.#program(0);
+    for (const block of this.#blocks.values()) await block.prepare();
+  }
+
   /** Makes this chip number `trial`: all cells programmed anew, noise from its start. */
   reprogram(trial: number): void {
     this.#program(trial);

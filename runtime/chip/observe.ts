@@ -5,7 +5,7 @@
  */
 import { bindInputs } from "../../compiler/graph/evaluate.ts";
 import { evalShape, symbolsOf, type Dim } from "../../compiler/graph/dim.ts";
-import type { Value } from "../../compiler/graph/graph.ts";
+import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { sizeOf } from "../../compiler/graph/tensor.ts";
 import type { DeviceTensor, Feed } from "../execute/session.ts";
 import type { BlockChip } from "./blockChip.ts";
@@ -19,8 +19,8 @@ export interface Saturation {
   readonly conversions: number;
 }
 
-/** Currents that are looked at in one go: some 64 MB of them. */
-const MOST_CURRENTS = 2 ** 24;
+/** Currents that are looked at in one go. */
+const MOST_CURRENTS = 2 ** 22;
 
 /** Values [from, to) of `currents` are of one column, all positions. */
 type See = (
@@ -88,6 +88,24 @@ async function firstSamples(
     whole.set(v.name, await block.readInput({ ...held, shape: cut }, v.type.dtype));
   }
   return whole;
+}
+
+/**
+ * Shape of a block's output for as many samples as give `most` elements; of all samples where the
+ * batch is not its leading axis.
+ */
+export function firstOutputs(
+  graph: Graph, inputs: ReadonlyMap<string, DeviceTensor>, most: number,
+): number[] {
+  const bindings = bindInputs(graph, new Map([...inputs].map(([name, { shape }]) =>
+    [name, shape])));
+  const declared = (graph.outputs[0] as { value: Value }).value.type.shape;
+  const shape = evalShape(declared, bindings);
+  const symbol = batchSymbol([...graph.inputs, (graph.outputs[0] as { value: Value }).value]);
+  if (symbol === undefined) return shape;
+  const perSample = Math.max(1, sizeOf(shape.slice(1)));
+  const samples = Math.min(shape[0] as number, Math.max(1, Math.floor(most / perSample)));
+  return [samples, ...shape.slice(1)];
 }
 
 /** The symbol that is the leading axis, alone, of every input that has symbols. */

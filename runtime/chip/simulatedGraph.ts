@@ -37,7 +37,8 @@ export interface ProductPlan {
 /** Names of the constants and inputs that the simulation sets. */
 export interface PlanNames {
   readonly weights: string;
-  readonly outputScale: string;
+  /** Of each output; folded into the weights where there is none. */
+  readonly outputScale?: string;
   readonly variance?: string;
   readonly thermal?: string;
   /** Per kind of conversion: codes per unit of column current, and units per code. */
@@ -89,6 +90,17 @@ export function simulatedGraph(
   return { graph: prune(b.finish([...outputs, ...observed])), names, boundaries };
 }
 
+/** The input as whole numbers; `steps` is the input of the graph that says how many to a unit. */
+export function quantised(
+  b: Builder, x: Value, { converters, config }: ProductPlan,
+): { value: Value; steps?: Value } {
+  if (!converters) return { value: x };
+  const steps = b.input("chip.steps", { dtype: "float32", shape: [1] });
+  const { low, high } = inputRange(config.input);
+  const rounded = b.unary("round", b.mul(x, steps));
+  return { value: b.min(b.max(rounded, b.full(rounded, low)), b.full(rounded, high)), steps };
+}
+
 class Product {
   readonly names: PlanNames;
   readonly boundaries = new Set<Value>();
@@ -99,15 +111,16 @@ class Product {
   readonly #b: Builder;
   readonly #plan: ProductPlan;
   readonly #names: { -readonly [K in keyof PlanNames]: PlanNames[K] } =
-    { weights: "", outputScale: "", codesPerUnit: [], unitsPerCode: [] };
+    { weights: "", codesPerUnit: [], unitsPerCode: [] };
 
   constructor(
     b: Builder, plan: ProductPlan, place: { heart: Heart; input: number }, x: Value,
   ) {
     this.#b = b;
     this.#plan = plan;
-    const quantised = this.#quantised(x);
-    const { value: summed, total } = this.#columns(place, quantised);
+    const { value, steps } = quantised(b, x, plan);
+    if (steps) this.#names.stepsPerUnit = steps.name;
+    const { value: summed, total } = this.#columns(place, value);
     const y = this.#combined(summed, total);
     this.result = resultOf(b, place, y);
     this.names = this.#names;
@@ -122,16 +135,6 @@ class Product {
     const used = padded === shape ? value
       : this.#b.slice(value, shape.map(() => 0), shape);
     return { value: used, name: value.name };
-  }
-
-  #quantised(x: Value): Value {
-    const b = this.#b;
-    if (!this.#plan.converters) return x;
-    const steps = b.input("chip.steps", { dtype: "float32", shape: [1] });
-    this.#names.stepsPerUnit = steps.name;
-    const { low, high } = inputRange(this.#plan.config.input);
-    const rounded = b.unary("round", b.mul(x, steps));
-    return b.min(b.max(rounded, b.full(rounded, low)), b.full(rounded, high));
   }
 
   /** An operand [groups, K.., positions..] as [chunks, rows.., positions..]. */

@@ -14,8 +14,12 @@ export interface ChipBlocks {
    * Runs block `id` once.
    * @param inputs the block's inputs, by value name
    * @param output memory of the block's result
+   * @param twin computes the block digitally into `output`, for those who compare
    */
-  run(id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer): Promise<void>;
+  run(
+    id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
+    twin: () => Promise<void>,
+  ): Promise<void>;
 }
 
 /** Where an analog block stands among the program's dispatches (one kernel is its digital twin). */
@@ -48,7 +52,8 @@ export class HybridSession {
       const held = new Map(
         inputs.map((i) => [(this.program.buffers[i] as ProgramBuffer).name, run.tensorOf(i)]),
       );
-      await (chip as ChipBlocks).run(id, held, run.tensorOf(output).buffer);
+      const twin = (): Promise<void> => run.execute(dispatch, dispatch + 1);
+      await (chip as ChipBlocks).run(id, held, run.tensorOf(output).buffer, twin);
       next = dispatch + 1;
     }
     await run.execute(next);

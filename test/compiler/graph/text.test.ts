@@ -36,13 +36,14 @@ function everything(): Graph {
   const bits = b.add("bitcast", [conv], { dtype: "int32" });
   const iota = b.iota([n, 3], 1, "int64");
   const random = b.add("random", [k], { shape: [n, mulDims(n, 2)] });
+  const normal = b.add("normal", [k], { shape: [n] });
   const flat = b.reshape(x, [mulDims(n, 50)]);
   const cut = b.slice(flat, [1], [addDims(mulDims(n, 49), -1)], [1]);
   const rows = b.slice(x, [addDims(n, -1), 0, 0, 0], [1, 2, 5, 5]);
   const padded = [-0, NaN, -Infinity, 0.1].map((value) => b.pad(flat, [-1], [2], value, [0]));
   const nan = b.unary("isnan", b.unary("erf", conv));
   const shifted = b.binary("shl", bits, b.full(bits, 3));
-  const values = [conv, size, shifted, iota, random, cut, rows, ...padded, b.not(nan), k];
+  const values = [conv, size, shifted, iota, random, normal, cut, rows, ...padded, b.not(nan), k];
   return b.finish(values.map((value, i) => ({ name: `out ${i}`, value })));
 }
 

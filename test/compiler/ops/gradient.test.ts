@@ -77,7 +77,7 @@ const cases: Record<PrimName, readonly Case[]> = {
   where: [on([[3, 4], [3, 4]], (b, x, y) =>
     b.where(b.constant(tensor("bool", [3, 1], [1, 0, 1]), "cond"), x, y))],
   cast: [on([[3, 4]], (b, x) => b.cast(b.cast(x, "float32"), "float64"))],
-  bitcast: none, constant: none, size: none, iota: none, random: none, argsort: none,
+  bitcast: none, constant: none, size: none, iota: none, random: none, normal: none, argsort: none,
   reshape: [on([[3, 4]], (b, x) => b.reshape(x, [2, 6]))],
   transpose: [on([[2, 3, 4]], (b, x) => b.transpose(x, [2, 0, 1]))],
   broadcast: [on([[3, 1]], (b, x) => b.broadcast(x, [2, 3, 4])),

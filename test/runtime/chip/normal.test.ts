@@ -7,9 +7,8 @@ import { tensor } from "../../../compiler/graph/tensor.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { Session } from "../../../runtime/execute/session.ts";
-import {
-  keyOf, normalAt, normalFromWord, normals, uniformAt,
-} from "../../../runtime/chip/normal.ts";
+import { normalFromWord } from "../../../compiler/ops/normal.ts";
+import { keyOf, normalAt, normals, uniformAt } from "../../../runtime/chip/normal.ts";
 
 const cumulative = (z: number): number => (1 + erf(z / Math.SQRT2)) / 2;
 

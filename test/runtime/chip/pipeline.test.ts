@@ -37,10 +37,11 @@ const targets: Readonly<Record<string, TestTarget>> = {
   }),
   "columns converted apart, few rows at once": testTarget("isaac-rram", {
     "array.rows": 12, "array.columns": 24, "encoding.scheme": "differential-columns",
-    "encoding.slices": 3, "array.rowsAtOnce": 5, "adc.range": { policy: "calibrated" },
+    "encoding.slices": 3, "array.rowsAtOnce": 5, mode: "wordline",
+    "adc.range": { policy: "calibrated" },
   }),
   "rows of pairs, few at once": testTarget("neurram-rram", {
-    "array.rows": 20, "array.columns": 6, "array.rowsAtOnce": 6,
+    "array.rows": 20, "array.columns": 6, "array.rowsAtOnce": 6, mode: "wordline",
     "adc.range": { policy: "max" },
   }),
 };

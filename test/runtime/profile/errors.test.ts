@@ -12,6 +12,8 @@ import { measuredQuality, noiseOf } from "../../../compiler/partition/quality/pr
 import type { UnitQuality } from "../../../compiler/partition/quality/sample.ts";
 import { formUnits } from "../../../compiler/partition/units.ts";
 import { ChipSimulator } from "../../../runtime/chip/chipSimulator.ts";
+import { buildProgram } from "../../../compiler/kernels/program.ts";
+import { Session } from "../../../runtime/execute/session.ts";
 import type { ChipBlocks, HybridSession } from "../../../runtime/execute/hybridSession.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import type { Graph } from "../../../compiler/graph/graph.ts";
@@ -72,11 +74,14 @@ async function simulated(
   const out = device.allocate(SAMPLES * N);
   const held = device.allocate(SAMPLES * K);
   device.write(held, data);
+  const digital = await Session.create(device, buildProgram(block.graph));
   // The whole program is the one block.
   const program = {
     async run(_: unknown, blocks?: ChipBlocks) {
       const inputs = new Map([["x", { buffer: held, shape: [SAMPLES, K] }]]);
-      await blocks!.run(block.crossbar.id, inputs, out);
+      const twin = async (): Promise<void> =>
+        void await digital.dispatch(inputs, new Map([[block.graph.outputs[0]!.name, out]]));
+      await blocks!.run(block.crossbar.id, inputs, out, twin);
       return new Map();
     },
   } as unknown as HybridSession;
