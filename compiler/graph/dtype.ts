@@ -4,6 +4,7 @@
  *
  * float64 and float16 values are computed in f32; 64-bit integers in 32 bits (the importer checks
  * that constants fit); narrow integers in 32 bits, wrapped after every arithmetic operation.
+ * Weights of float16 stay halves in memory and become f32 as they are read.
  */
 export const dtypes = [
   "float32", "float16", "bfloat16", "float64",
@@ -12,14 +13,16 @@ export const dtypes = [
 ] as const;
 export type DType = (typeof dtypes)[number];
 
-/** How a device holds one element; `bool` is an i32 that is 0 or 1. */
-export type Storage = "f32" | "i32" | "u32";
+/** How a device computes one element; `bool` is an i32 that is 0 or 1. */
+export type Word = "f32" | "i32" | "u32";
+/** How a device holds one element: as a word, or two halves to a word, the first one low. */
+export type Storage = Word | "f16";
 
 interface DTypeFacts {
   readonly kind: "float" | "int" | "uint" | "bool";
   /** Bits of the ONNX type, which is the size that an artifact or a file holds. */
   readonly bits: number;
-  readonly storage: Storage;
+  readonly storage: Word;
 }
 
 export const dtypeFacts: Record<DType, DTypeFacts> = {
@@ -41,7 +44,7 @@ export const dtypeFacts: Record<DType, DTypeFacts> = {
 export const isFloat = (d: DType): boolean => dtypeFacts[d].kind === "float";
 export const isInteger = (d: DType): boolean =>
   dtypeFacts[d].kind === "int" || dtypeFacts[d].kind === "uint";
-export const storageOf = (d: DType): Storage => dtypeFacts[d].storage;
+export const storageOf = (d: DType): Word => dtypeFacts[d].storage;
 
 /** Inclusive range of an integer type; 64-bit types report the 32-bit range they compute in. */
 export function integerRange(d: DType): { min: number; max: number } {

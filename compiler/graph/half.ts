@@ -35,6 +35,23 @@ export function floatToHalf(value: number): number {
   return sign | (dropBits(magnitude, 13) - (112 << 10));
 }
 
+/** Whether every number is a float16, so that halves hold them without loss. */
+export const areHalves = (data: ArrayLike<number>): boolean =>
+  Array.prototype.every.call(data, (x: number) => Object.is(halfToFloat(floatToHalf(x)), x));
+
+/** Two halves to a word, the first one in the lower bits. */
+export function packHalves(data: ArrayLike<number>): Uint32Array {
+  const words = new Uint32Array(Math.ceil(data.length / 2));
+  for (let i = 0; i < data.length; i++) {
+    words[i >> 1] = (words[i >> 1] as number) | (floatToHalf(data[i] as number) << (16 * (i & 1)));
+  }
+  return words;
+}
+
+/** Number `index` of packed halves. */
+export const unpackHalf = (words: ArrayLike<number>, index: number): number =>
+  halfToFloat(((words[index >> 1] as number) >>> (16 * (index & 1))) & 0xffff);
+
 export function bfloatToFloat(bits: number): number {
   word[0] = bits << 16;
   return single[0] as number;

@@ -62,7 +62,8 @@ export const kernelSchema = z.strictObject({
   origin: z.array(z.string()),
   symbols: z.array(z.string()),
   arguments: z.array(z.strictObject({
-    name: z.string(), storage: z.enum(["f32", "i32", "u32"]), access: z.enum(["read", "write"]),
+    name: z.string(), storage: z.enum(["f32", "i32", "u32", "f16"]),
+    access: z.enum(["read", "write"]),
     size: z.string(),
   })),
   nodes: z.array(nodeSchema),

@@ -85,6 +85,7 @@ class KernelReader {
         const place = operand(json.index);
         if (argument?.access !== "read") return this.#fail(at, `no buffer ${json.buffer} to read`);
         const fits = json.type === argument.storage ||
+          (json.type === "f32" && argument.storage === "f16") ||
           (json.type === "bool" && argument.storage === "i32");
         ensure(fits ? undefined : `${argument.storage} is read as ${json.type}`);
         ensure(place.type === "i32" ? undefined : `an index of ${place.type}`);

@@ -9,6 +9,8 @@ import { dtypeFacts, isFloat, storageOf, type DType } from "../graph/dtype.ts";
 import {
   constantOf, type Node, type PrimName, type ReduceKind, type Value,
 } from "../graph/graph.ts";
+import { areHalves } from "../graph/half.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { scalarTypeOf, wrapExpr } from "../ops/elementwise.ts";
 import { reindex } from "../ops/movement.ts";
 import { identityOf } from "../ops/reduction.ts";
@@ -303,6 +305,17 @@ function mergeAxes(cluster: Cluster, plan: Plan): { lowering: Lowering; body: Ke
   return best;
 }
 
+const halves = new WeakMap<Tensor, boolean>();
+
+/** Float16 weights stay halves; folding may have left others, which would lose by it. */
+function isHalves(held: Tensor): boolean {
+  const known = halves.get(held);
+  if (known !== undefined) return known;
+  const made = held.dtype === "float16" && areHalves(held.data);
+  halves.set(held, made);
+  return made;
+}
+
 /** Limits of what 32-bit index arithmetic can address. */
 const ELEMENT_LIMIT = 2 ** 31 - 1;
 
@@ -321,7 +334,7 @@ function argumentFor(v: Value, isOutput: boolean): BufferArgument {
         { place: v.name, remedy: "Use smaller values: devices compute in 32 bits" });
     }
   }
-  const storage = storageOf(v.type.dtype);
+  const storage = held && isHalves(held) ? "f16" : storageOf(v.type.dtype);
   return { name: v.name, storage, access: isOutput ? "write" : "read", size };
 }
 

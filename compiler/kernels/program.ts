@@ -56,6 +56,12 @@ export interface ProgramOptions {
 /** Storage buffers of one shader stage that every WebGPU device has. */
 export const DEFAULT_MAX_BUFFERS = 8;
 
+/** Buffers that hold two float16 numbers to a word: their kernels say so. */
+export function halfBuffers({ dispatches, kernels }: Program): ReadonlySet<number> {
+  return new Set(dispatches.flatMap(({ kernel, buffers }) => buffers.filter((_, n) =>
+    kernels[kernel]?.arguments[n]?.storage === "f16")));
+}
+
 /** The name a kernel gets: its heart's ONNX node, else its root's, else the operation. */
 function nameOf(cluster: Cluster): string {
   const named = cluster.heart ?? cluster.root.node;

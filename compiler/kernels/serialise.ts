@@ -104,7 +104,9 @@ export function programFromJson(
     }
     kernel.arguments.forEach((argument, n) => {
       const buffer = bufferAt(d.buffers[n] as number, at);
-      const fits = storageOf(buffer.dtype) === argument.storage &&
+      const isHalf = argument.storage === "f16" && buffer.dtype === "float16" &&
+        buffer.role === "constant";
+      const fits = (isHalf || storageOf(buffer.dtype) === argument.storage) &&
         dimsEqual(productOf(buffer.shape), argument.size);
       if (!fits) fail(at, `${buffer.name} is not what argument ${n} of ${kernel.name} holds`);
       const isOurs = buffer.role === "slot" || buffer.role === "output";

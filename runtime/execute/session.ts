@@ -7,7 +7,7 @@
  */
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { bindDim, evalDim, evalShape, type Dim } from "../../compiler/graph/dim.ts";
-import type { Program, ProgramBuffer } from "../../compiler/kernels/program.ts";
+import { halfBuffers, type Program, type ProgramBuffer } from "../../compiler/kernels/program.ts";
 import type { DType } from "../../compiler/graph/dtype.ts";
 import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
@@ -18,7 +18,9 @@ import type {
   DeviceBuffer,
   PreparedKernel,
 } from "../device/device.ts";
-import { fromDeviceWords, toDeviceArray, type DeviceArray } from "./tensors.ts";
+import {
+  fromDeviceWords, fromHalfWords, toDeviceArray, toHalfWords, type DeviceArray,
+} from "./tensors.ts";
 
 export interface SessionOptions {
   /** Emitted WGSL per kernel, where an artifact carries it. */
@@ -56,6 +58,7 @@ export class Session {
   readonly program: Program;
   readonly #kernels: readonly PreparedKernel[];
   readonly #constants = new Map<number, DeviceBuffer>();
+  readonly #halves: ReadonlySet<number>;
   /** The latest binding is kept: the common case is the same batch size again. */
   #binding: Binding | undefined;
 
@@ -63,11 +66,13 @@ export class Session {
     this.device = device;
     this.program = program;
     this.#kernels = kernels;
+    this.#halves = halfBuffers(program);
     for (const { buffer, tensor } of program.constants) {
-      this.#constants.set(
-        buffer,
-        this.#upload(tensor, (program.buffers[buffer] as ProgramBuffer).name),
-      );
+      const { name } = program.buffers[buffer] as ProgramBuffer;
+      const memory = this.#halves.has(buffer)
+        ? this.#uploadWords(toHalfWords(tensor))
+        : this.#upload(tensor, name);
+      this.#constants.set(buffer, memory);
     }
   }
 
@@ -85,9 +90,12 @@ export class Session {
 
   #upload(tensor: Tensor, name: string, into?: DeviceBuffer): DeviceBuffer {
     const wide = this.device instanceof InterpreterDevice && this.device.float === "f64";
-    const data = toDeviceArray(tensor, name, wide);
+    return this.#uploadWords(toDeviceArray(tensor, name, wide) as DeviceArray, into);
+  }
+
+  #uploadWords(data: DeviceArray, into?: DeviceBuffer): DeviceBuffer {
     const buffer = into ?? this.device.allocate(data.length);
-    this.device.write(buffer, data as DeviceArray);
+    this.device.write(buffer, data);
     return buffer;
   }
 
@@ -96,6 +104,7 @@ export class Session {
     for (const [index, buffer] of this.#constants) {
       const declared = this.program.buffers[index] as ProgramBuffer;
       if (declared.name !== name) continue;
+      if (this.#halves.has(index)) throw new InternalError(`constant ${name} holds halves`);
       if (sizeOf(tensor.shape) !== buffer.length) {
         throw new InternalError(`constant ${name} holds ${buffer.length} elements`);
       }
@@ -222,9 +231,15 @@ export class Session {
     const results = new Map<string, Tensor>();
     for (const { name, buffer } of this.program.outputs) {
       const { dtype } = this.program.buffers[buffer] as ProgramBuffer;
-      results.set(name, await this.readTensor(held.get(name) as DeviceTensor, dtype));
+      const on = held.get(name) as DeviceTensor;
+      results.set(name, await (this.#halves.has(buffer)
+        ? this.#readHalves(on) : this.readTensor(on, dtype)));
     }
     return results;
+  }
+
+  async #readHalves({ buffer, shape }: DeviceTensor): Promise<Tensor> {
+    return fromHalfWords(shape, await this.device.read(buffer, buffer.length));
   }
 
   /** Copies one tensor to the host. */

@@ -4,6 +4,7 @@
  */
 import { UserError } from "../../compiler/errors.ts";
 import { dtypeFacts, storageOf, type DType } from "../../compiler/graph/dtype.ts";
+import { packHalves, unpackHalf } from "../../compiler/graph/half.ts";
 import {
   denseData,
   newData,
@@ -51,6 +52,16 @@ export function toDeviceArray(t: Tensor, name: string, wide = false): DeviceArra
   }
   if (storage === "u32") return data instanceof Uint32Array ? data : Uint32Array.from(data);
   return data instanceof Int32Array ? data : Int32Array.from(data);
+}
+
+/** A float16 tensor as halves, two to a word. */
+export const toHalfWords = (t: Tensor): Uint32Array => packHalves(denseData(t));
+
+/** A float16 tensor from such words. */
+export function fromHalfWords(shape: readonly number[], words: ArrayBuffer): Tensor {
+  const packed = new Uint32Array(words);
+  const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => unpackHalf(packed, i));
+  return { dtype: "float16", shape, data, splat: false };
 }
 
 /** A tensor from raw device words. */

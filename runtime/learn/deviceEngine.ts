@@ -12,10 +12,14 @@ import { Builder } from "../../compiler/graph/builder.ts";
 import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 import { inlineGraph } from "../../compiler/energy/inline.ts";
-import { buildProgram, type Program, type ProgramBuffer } from "../../compiler/kernels/program.ts";
+import {
+  buildProgram, halfBuffers, type Program, type ProgramBuffer,
+} from "../../compiler/kernels/program.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
 import type { Command, Device, DeviceBuffer, PreparedKernel } from "../device/device.ts";
-import { fromDeviceWords, toDeviceArray, type DeviceArray } from "../execute/tensors.ts";
+import {
+  fromDeviceWords, toDeviceArray, toHalfWords, type DeviceArray,
+} from "../execute/tensors.ts";
 import type { Engine, Held, HeldMap, Prepared } from "./engine.ts";
 
 interface DeviceHeld extends Held {
@@ -124,7 +128,14 @@ class DeviceEngine implements Engine {
   async prepare(graph: Graph): Promise<Prepared> {
     const program = buildProgram(withOwnOutputs(optimise(graph)));
     const kernels = await this.device.prepare(program.kernels.map((kernel) => ({ kernel })));
+    const halves = halfBuffers(program);
     const constants = new Map(program.constants.map(({ buffer, tensor }) => {
+      if (halves.has(buffer)) {
+        const words = toHalfWords(tensor);
+        const held = this.device.allocate(words.length);
+        this.device.write(held, words);
+        return [buffer, held] as const;
+      }
       const memory = this.device.allocate(Math.max(sizeOf(tensor.shape), 1));
       this.#write(memory, tensor);
       return [buffer, memory] as const;

@@ -8,6 +8,7 @@
  */
 import { evalDim, type Bindings, type Dim } from "../../graph/dim.ts";
 import { InternalError } from "../../errors.ts";
+import { unpackHalf } from "../../graph/half.ts";
 import { binaryFloat, binaryInteger, unaryFloat, unaryInteger } from "../../kernels/scalar.ts";
 import {
   collect, operandsOf, type Expr, type ExprBinary, type ScalarType,
@@ -28,7 +29,7 @@ const words = new DataView(new ArrayBuffer(4));
 
 /** What generated code calls by name. */
 const library = {
-  unaryFloat, unaryInteger, binaryFloat, binaryInteger,
+  unaryFloat, unaryInteger, binaryFloat, binaryInteger, unpackHalf,
   toI32: saturate(-(2 ** 31), 2 ** 31 - 1),
   toU32: saturate(0, 2 ** 32 - 1),
   bits(from: ScalarType, to: ScalarType, x: number): number {
@@ -55,9 +56,11 @@ class Printer {
   readonly lines: string[] = [];
   readonly #float: FloatMode;
   readonly #emitted = new Set<Expr>();
+  readonly #halves: ReadonlySet<number>;
 
-  constructor(float: FloatMode) {
+  constructor(float: FloatMode, buffers: Kernel["arguments"]) {
     this.#float = float;
+    this.#halves = new Set(buffers.flatMap(({ storage }, i) => (storage === "f16" ? [i] : [])));
   }
 
   name(e: Expr): string {
@@ -77,7 +80,9 @@ class Printer {
       case "const": case "axis": case "acc": return this.name(e);
       case "size": return sizeText(e.dim);
       case "load": {
-        const element = `b${e.buffer}[${this.name(e.index)}]`;
+        const index = this.name(e.index);
+        if (this.#halves.has(e.buffer)) return `L.unpackHalf(b${e.buffer}, ${index})`;
+        const element = `b${e.buffer}[${index}]`;
         return e.type === "bool" ? `${element} !== 0 ? 1 : 0` : element;
       }
       case "unary": {
@@ -236,7 +241,7 @@ const bodies: Bodies = {
 
 /** Compiles a kernel to a JavaScript function over one array per argument. */
 export function interpretKernel(kernel: Kernel, float: FloatMode = "f32"): InterpretedKernel {
-  const printer = new Printer(float);
+  const printer = new Printer(float, kernel.arguments);
   const print = bodies[kernel.body.kind] as (p: Printer, body: KernelBody) => void;
   print(printer, kernel.body);
   const buffers = kernel.arguments.map((_, i) => `const b${i} = buffers[${i}];`);

@@ -8,7 +8,7 @@
  */
 import type { Dim } from "../../graph/dim.ts";
 import type { Expr } from "../../kernels/expr.ts";
-import type { ContractBody } from "../../kernels/kernel.ts";
+import type { BufferArgument, ContractBody } from "../../kernels/kernel.ts";
 import { ExprPool } from "../../kernels/pool.ts";
 import {
   collapse, countOf, dependsOn, numbered, roughly, type NumberedAxis,
@@ -28,6 +28,7 @@ const [MIN_ROWS, MIN_COLUMNS, MIN_DEPTH, MIN_PRODUCTS] = [4, 4, 4, 2048];
 
 export function emitContract(
   body: ContractBody, _options: EmitOptions, micro: Microkernels,
+  buffers: readonly BufferArgument[],
 ): Emission {
   const direct = emitDirect(body);
   if (body.a.type !== "f32") return direct;
@@ -40,7 +41,7 @@ export function emitContract(
       rows * columns * depth >= MIN_PRODUCTS;
   };
   if (!pays(TYPICAL)) return direct;
-  const packed = emitPacked(product, micro);
+  const packed = emitPacked(product, micro, buffers);
   // With a batch of one image there may be too few rows; with an empty sum there is no block.
   const alwaysTiles = typeof k === "number" &&
     roughly(m, 1) >= MIN_ROWS && roughly(n, 1) >= MIN_COLUMNS;

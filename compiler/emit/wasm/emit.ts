@@ -41,6 +41,7 @@ export const planName = (kernel: string): string => `${kernel}.plan`;
 type Emitters = {
   [K in KernelBody["kind"]]: (
     body: Extract<KernelBody, { kind: K }>, options: EmitOptions, micro: Microkernels,
+    buffers: Kernel["arguments"],
   ) => Emission;
 };
 
@@ -59,8 +60,9 @@ export function emitWasm(
   const micro = new Microkernels(module, settings);
   const strategies = kernels.map((kernel) => {
     const emit = emitters[kernel.body.kind] as
-      (body: KernelBody, options: EmitOptions, micro: Microkernels) => Emission;
-    const emission = emit(kernel.body, settings, micro);
+      (body: KernelBody, options: EmitOptions, micro: Microkernels,
+        buffers: Kernel["arguments"]) => Emission;
+    const emission = emit(kernel.body, settings, micro, kernel.arguments);
     writePlan(module, library, kernel, emission);
     writeKernel(module, library, kernel, emission);
     return emission.strategy;

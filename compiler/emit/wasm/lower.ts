@@ -18,6 +18,7 @@ import {
   dependsOn, extentsByNumber, factsOf, staysWithin, strideAlong, type NumberedAxis,
 } from "./axes.ts";
 import { constantOf, type Code, type Value } from "./code.ts";
+import { halfToLanes, halfToScalar } from "./half.ts";
 import type { MathLibrary } from "./math.ts";
 import { scalarBinary, scalarBitcast, scalarCast, scalarUnary } from "./scalarRules.ts";
 import { shiftLanes, vectorBinary, vectorCast, vectorUnary } from "./vectorRules.ts";
@@ -252,10 +253,15 @@ export class Lowering {
 
   // ---- addresses -----------------------------------------------------------------------------
 
+  #isHalf(buffer: number): boolean {
+    return this.#scope.buffers[buffer]?.storage === "f16";
+  }
+
   /** Where element `index` of a buffer is; terms of outer loops come first, so they move out. */
   #address(buffer: number, index: Expr): Address {
     const c = this.#c;
     const pointer = this.#scope.pointers[buffer] as Value;
+    const width = this.#isHalf(buffer) ? 2 : 4;
     const terms: Value[] = [];
     let constant = 0;
     let isNonNegative = true;
@@ -270,12 +276,12 @@ export class Lowering {
         isNonNegative &&= factor > 0 ? e.min >= 0 : e.max <= 0;
         const bound = e.kind === "axis" ? this.#binding(e.axis) : undefined;
         constant += (bound?.plus ?? 0) * factor;
-        terms.push(c.mul(bound ? bound.value : this.scalar(e), c.i32(4 * factor)));
+        terms.push(c.mul(bound ? bound.value : this.scalar(e), c.i32(width * factor)));
       }
     };
     term(index, 1);
     terms.sort((a, b) => a.region.depth - b.region.depth);
-    const bytes = 4 * constant;
+    const bytes = width * constant;
     // A constant fits the instruction if the rest of the address can not be negative; a negative
     // one fits after all if it is counted from BUFFER_BASE below the buffer.
     const fits = isNonNegative && Math.abs(bytes) <= BUFFER_BASE;
@@ -308,6 +314,7 @@ export class Lowering {
   #scalarLoad(e: Expr & { kind: "load" }, context: Context | undefined): Value {
     const c = this.#c;
     const { operand, offset } = this.#guarded(this.#indexAddress(e, context), e, context);
+    if (this.#isHalf(e.buffer)) return halfToScalar(c, c.load("i32.load16_u", operand, offset));
     const value = c.load(e.type === "f32" ? "f32.load" : "i32.load", operand, offset);
     return e.type === "bool" ? c.op("i32.ne", value, c.i32(0)) : value;
   }
@@ -316,7 +323,8 @@ export class Lowering {
     if (!factsOf(e.index).loads) return this.#address(e.buffer, e.index);
     const c = this.#c;
     const pointer = this.#scope.pointers[e.buffer] as Value;
-    return { operand: c.element(pointer, this.scalar(e.index, context)), offset: 0 };
+    const width = c.i32(this.#isHalf(e.buffer) ? 2 : 4);
+    return { operand: c.add(pointer, c.mul(this.scalar(e.index, context), width)), offset: 0 };
   }
 
   // ---- four lanes ----------------------------------------------------------------------------
@@ -368,7 +376,7 @@ export class Lowering {
       if (e.type === "f32") return c.f32x4(e.value);
       return c.i32x4(e.type === "bool" ? -e.value : e.value);
     }
-    if (e.kind === "load" && e.type !== "bool") {
+    if (e.kind === "load" && e.type !== "bool" && !this.#isHalf(e.buffer)) {
       const { operand, offset } = this.#guarded(this.#indexAddress(e, context), e, context);
       return c.load("v128.load32_splat", operand, offset);
     }
@@ -461,6 +469,7 @@ export class Lowering {
   #loadLanes(e: Expr & { kind: "load" }, context: Context | undefined): Value {
     const c = this.#c;
     const stride = strideAlong(e.index, (this.#lanes as Lanes).axis);
+    if (this.#isHalf(e.buffer)) return halfToLanes(c, this.#halfLanes(e, stride, context));
     if (stride !== 1 && stride !== 2 && stride !== -1) return this.#gather(e, context);
     const lane0 = this.#indexAddress(e, context);
     if (stride === -1) {
@@ -476,14 +485,33 @@ export class Lowering {
     return c.shuffle(low, high, [0, 2, 4, 6]);
   }
 
-  /** Four separate loads; lanes beyond the end repeat the last one that exists. */
-  #gather(e: Expr & { kind: "load" }, context: Context | undefined): Value {
+  /** The 16 bits of four halves, each in a lane. */
+  #halfLanes(
+    e: Expr & { kind: "load" }, stride: ReturnType<typeof strideAlong>,
+    context: Context | undefined,
+  ): Value {
     const c = this.#c;
-    const addresses = [0, 1, 2, 3].map((lane) => {
+    if (stride === 1) {
+      const { operand, offset } = this.#guarded(this.#indexAddress(e, context), e, context);
+      return c.op("i32x4.extend_low_i16x8_u", c.load("v128.load64_zero", operand, offset));
+    }
+    const [first, ...others] = this.#laneAddresses(e, context).map(({ operand, offset }) =>
+      c.load("i32.load16_u", operand, offset)) as [Value, ...Value[]];
+    return others.reduce((vector, bits, i) =>
+      c.lane("i32x4.replace_lane", i + 1, vector, bits), c.op("i32x4.splat", first));
+  }
+
+  #laneAddresses(e: Expr & { kind: "load" }, context: Context | undefined): Address[] {
+    return [0, 1, 2, 3].map((lane) => {
       const lowering = this.#atLane(lane);
       return lowering.#guarded(lowering.#indexAddress(e, context), e, context);
     });
-    const [first, ...others] = addresses as [Address, ...Address[]];
+  }
+
+  /** Four separate loads; lanes beyond the end repeat the last one that exists. */
+  #gather(e: Expr & { kind: "load" }, context: Context | undefined): Value {
+    const c = this.#c;
+    const [first, ...others] = this.#laneAddresses(e, context) as [Address, ...Address[]];
     return others.reduce((vector, { operand, offset }, i) =>
       c.loadLane(vector, i + 1, operand, offset),
     c.load("v128.load32_zero", first.operand, first.offset));

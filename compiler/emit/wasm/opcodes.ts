@@ -56,6 +56,7 @@ const plain = {
   "f64x2.promote_low_f32x4": "fd5f v:v", "f32x4.demote_f64x2_zero": "fd5e v:v",
   "f32x4.ceil": "fd67 v:v", "f32x4.floor": "fd68 v:v", "f32x4.trunc": "fd69 v:v",
   "f32x4.nearest": "fd6a v:v",
+  "i32x4.extend_low_i16x8_u": "fda901 v:v",
   "i32x4.abs": "fda001 v:v", "i32x4.neg": "fda101 v:v",
   "i32x4.shl": "fdab01 vi:v", "i32x4.shr_s": "fdac01 vi:v", "i32x4.shr_u": "fdad01 vi:v",
   "i32x4.add": "fdae01 vv:v", "i32x4.sub": "fdb101 vv:v", "i32x4.mul": "fdb501 vv:v",
@@ -72,7 +73,8 @@ const plain = {
 
 /** Loads and stores: opcode, log2 of the natural alignment, signature (address first). */
 const memory = {
-  "i32.load": "28 2 i:i", "f32.load": "2a 2 i:f", "i64.load": "29 3 i:l",
+  "i32.load": "28 2 i:i", "i32.load16_u": "2f 1 i:i",
+  "f32.load": "2a 2 i:f", "i64.load": "29 3 i:l",
   "i32.store": "36 2 ii:", "f32.store": "38 2 if:",
   "v128.load": "fd00 2 i:v", "v128.load32_splat": "fd09 2 i:v", "v128.load32_zero": "fd5c 2 i:v",
   "v128.load64_zero": "fd5d 2 i:v", "v128.store": "fd0b 2 iv:",

@@ -10,7 +10,7 @@
  */
 import type { Dim } from "../../graph/dim.ts";
 import { collect, type Expr } from "../../kernels/expr.ts";
-import type { Store } from "../../kernels/kernel.ts";
+import type { BufferArgument, Store } from "../../kernels/kernel.ts";
 import {
   collapse, constantExtent, countOf, dependsOn, factsOf, roughly, strideAlong, type NumberedAxis,
 } from "./axes.ts";
@@ -102,23 +102,28 @@ function sideOf(
 }
 
 /** Where a side is an array with contiguous rows: the distance between them, in elements. */
-function rowStride({ outer, inner, roots }: Side): Dim | undefined {
+function rowStride(
+  { outer, inner, roots }: Side, buffers: readonly BufferArgument[],
+): Dim | undefined {
   const root = roots[0] as Expr;
   const [row, column] = [outer[0], inner[0]];
-  if (root.kind !== "load" || root.type !== "f32" || factsOf(root.index).loads) return undefined;
+  if (root.kind !== "load" || buffers[root.buffer]?.storage !== "f32") return undefined;
+  if (factsOf(root.index).loads) return undefined;
   if (!row || !column || outer.length > 1 || inner.length > 1) return undefined;
   return strideAlong(root.index, column.number) === 1
     ? strideAlong(root.index, row.number) : undefined;
 }
 
-export function emitPacked(product: Product, micro: Microkernels): Emission {
+export function emitPacked(
+  product: Product, micro: Microkernels, buffers: readonly BufferArgument[],
+): Emission {
   const { batch, m, n, k, store } = product;
   const [rows, columns, depth] = [countOf(m), countOf(n), countOf(k)];
   const a = sideOf(batch, m, k, [product.a]);
   const b = sideOf(batch, k, n, [product.b]);
   const c = sideOf(batch, m, n, [store.index, store.value]);
-  const aStride = rowStride(a);
-  const bStride = roughly(rows, 64) < ROWS_WORTH_PACKING ? rowStride(b) : undefined;
+  const aStride = rowStride(a, buffers);
+  const bStride = roughly(rows, 64) < ROWS_WORTH_PACKING ? rowStride(b, buffers) : undefined;
   const blocks = chooseBlocks(rows, columns, depth);
 
   // Scratch memory in bytes: packed b, packed a, finished block.

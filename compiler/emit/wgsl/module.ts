@@ -4,6 +4,7 @@
  * of the emitter of the kernel's kind.
  */
 import { productOf, type Dim } from "../../graph/dim.ts";
+import type { Storage } from "../../graph/dtype.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import { dimensionsFor, dispatchComment, type Dispatch, type GridFactor } from "./dispatch.ts";
 import { functionNames, sourcesOf, type FunctionName } from "./functions.ts";
@@ -56,6 +57,7 @@ export class Module implements Library {
   readonly #used = new Set<FunctionName>();
   readonly #shared: string[] = [];
   readonly #functions: string[][] = [];
+  readonly #halves = new Map<number, string>();
   readonly #parameters = new Map<string, string>();
 
   constructor(kernel: Kernel, profile: DeviceProfile) {
@@ -94,8 +96,39 @@ export class Module implements Library {
     return { text, binds: terms.length > 1 ? "sum" : text.includes("*") ? "product" : "primary" };
   }
 
+  /** An element as a number: a place to write to, or what to read. */
   element(buffer: number, index: string): string {
+    if (this.#storage(buffer) === "f16") return `${this.#halfAt(buffer)}(${index})`;
     return `${(this.bindings[buffer] as WgslBinding).name}[${index}]`;
+  }
+
+  #storage(buffer: number): Storage | undefined {
+    return this.kernel.arguments[buffer]?.storage;
+  }
+
+  /** The function that reads a tensor of halves. */
+  #halfAt(buffer: number): string {
+    const known = this.#halves.get(buffer);
+    if (known !== undefined) return known;
+    const { name } = this.bindings[buffer] as WgslBinding;
+    const made = this.names.fresh(`${name}_at`);
+    this.#halves.set(buffer, made);
+    const read = this.profile.features.f16
+      ? `f32(${name}[index])` : `unpack2x16float(${name}[index >> 1u])[index & 1]`;
+    this.define([`fn ${made}(index: i32) -> f32 {`, `  return ${read};`, "}"]);
+    return made;
+  }
+
+  /** Language features that must be asked for. */
+  #enables(): string[] {
+    const hasHalves = this.bindings.some((_, i) => this.#storage(i) === "f16");
+    return hasHalves && this.profile.features.f16 ? ["enable f16;"] : [];
+  }
+
+  /** Element type of a tensor in memory; halves without f16 are read as pairs. */
+  #elementType(buffer: number): string {
+    const storage = this.#storage(buffer) as Storage;
+    return storage === "f16" && !this.profile.features.f16 ? "u32" : storage;
   }
 
   /** Declares an array that the invocations of a workgroup share. */
@@ -159,6 +192,7 @@ export class Module implements Library {
     const dispatch = { grid: factors, dimensions: this.#dimensions(grid) };
     const parts = [
       [provenance(this.kernel), `// ${schedule}`, dispatchComment(dispatch)],
+      this.#enables(),
       this.#bindingLines(),
       this.#shared,
       ...sourcesOf(this.#used).map((text) => text.split("\n")),
@@ -180,8 +214,8 @@ export class Module implements Library {
   #bindingLines(): string[] {
     const lines = this.bindings.map(({ argument, name, access }) => {
       const mode = access === "read" ? "read" : "read_write";
-      const element = this.kernel.arguments[argument]?.storage;
-      return `@group(0) @binding(${argument}) var<storage, ${mode}> ${name}: array<${element}>;`;
+      const type = this.#elementType(argument);
+      return `@group(0) @binding(${argument}) var<storage, ${mode}> ${name}: array<${type}>;`;
     });
     if (this.#symbols.size === 0) return lines;
     const type = this.names.fresh("Sizes");

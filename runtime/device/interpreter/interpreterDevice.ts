@@ -30,7 +30,7 @@ class InterpreterBuffer implements DeviceBuffer {
     const wanted =
       storage === "i32"
         ? Int32Array
-        : storage === "u32"
+        : storage === "u32" || storage === "f16"
           ? Uint32Array
           : float === "f64"
             ? Float64Array

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { scalarBinary, scalarUnary } from "../../../../compiler/emit/wasm/scalarRules.ts";
 import { vectorBinary, vectorUnary } from "../../../../compiler/emit/wasm/vectorRules.ts";
-import type { Storage } from "../../../../compiler/graph/dtype.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
 import { binaryOps, unaryOps } from "../../../../compiler/graph/graph.ts";
 import type { Expr, ScalarType } from "../../../../compiler/kernels/expr.ts";
 import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
@@ -24,8 +24,8 @@ const edges: Record<ScalarType, readonly number[]> = {
   bool: [0, 1],
 };
 const types: readonly ScalarType[] = ["f32", "i32", "u32", "bool"];
-const storageOf = (type: ScalarType): Storage => (type === "bool" ? "i32" : type);
-const arrayOf: Record<Storage, (values: readonly number[]) => KernelArray> = {
+const storageOf = (type: ScalarType): Word => (type === "bool" ? "i32" : type);
+const arrayOf: Record<Word, (values: readonly number[]) => KernelArray> = {
   f32: (values) => Float32Array.from(values),
   i32: (values) => Int32Array.from(values),
   u32: (values) => Uint32Array.from(values),

@@ -7,7 +7,8 @@ import fc from "fast-check";
 import {
   evalDim, evalShape, mulDims, productOf, symbol, type Dim,
 } from "../../../../compiler/graph/dim.ts";
-import type { Storage } from "../../../../compiler/graph/dtype.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
+import { packHalves } from "../../../../compiler/graph/half.ts";
 import type {
   Expr, ExprBinary, ExprUnary, ScalarType,
 } from "../../../../compiler/kernels/expr.ts";
@@ -85,14 +86,16 @@ export class CaseBuilder {
   }
 
   buffer(
-    storage: Storage, access: "read" | "write", size: number, data?: KernelArray,
+    word: Word, access: "read" | "write", size: number, data?: KernelArray,
   ): number {
+    const made = data ?? this.#random(word, size);
+    const isHalf = word === "f32" && access === "read" && this.integer(0, 3) === 0;
+    const storage = isHalf ? "f16" : word;
     this.#arguments.push({ name: `v${this.#arguments.length}`, storage, access, size });
-    const made = data ?? this.#random(storage, size);
-    this.#data.push(made);
+    this.#data.push(isHalf ? packHalves(made) : made);
     return this.#arguments.length - 1;
   }
-  #random(storage: Storage, size: number): KernelArray {
+  #random(storage: Word, size: number): KernelArray {
     const seed = this.integer(1, 2 ** 31 - 1);
     let state = seed;
     const next = (): number => {
@@ -152,7 +155,7 @@ export class CaseBuilder {
   }
 
   /** The plainest load: a row-major array over the visible axes. */
-  array(type: Storage): Expr {
+  array(type: Word): Expr {
     const { index, size } = this.output();
     return this.pool.load(this.buffer(type, "read", size), index, type);
   }

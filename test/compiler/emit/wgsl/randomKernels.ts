@@ -7,7 +7,8 @@
 import fc from "fast-check";
 import { evalDim, productOf, symbol, type Dim } from "../../../../compiler/graph/dim.ts";
 import type { ReduceKind, ScatterKind } from "../../../../compiler/graph/graph.ts";
-import type { Storage } from "../../../../compiler/graph/dtype.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
+import { packHalves } from "../../../../compiler/graph/half.ts";
 import type { Expr, ExprBinary, ExprUnary, ScalarType } from "../../../../compiler/kernels/expr.ts";
 import type {
   Axis, BufferArgument, Kernel, KernelBody, KernelKind, Store,
@@ -81,16 +82,17 @@ class Build {
     return { axes, indices };
   }
 
-  buffer(storage: Storage, size: Dim, isBool = false): number {
+  buffer(word: Word, size: Dim, isBool = false): number {
     const name = this.pick(["x", "a", "b", "/net/Relu_output_0", "sum", "i", "weight", "parts"]);
-    this.arguments.push({ name, storage, access: "read", size });
+    const isHalf = word === "f32" && this.chance(25);
+    this.arguments.push({ name, storage: isHalf ? "f16" : word, access: "read", size });
     const values = Array.from({ length: Math.max(evalDim(size, this.bindings), 0) }, () =>
-      (isBool ? this.int(0, 1) : storage === "u32" ? this.int(0, 9) : this.int(-9, 9)));
-    this.data.push(arrays[storage].from(values));
+      (isBool ? this.int(0, 1) : word === "u32" ? this.int(0, 9) : this.int(-9, 9)));
+    this.data.push(isHalf ? packHalves(values) : arrays[word].from(values));
     return this.arguments.length - 1;
   }
 
-  output(storage: Storage, size: Dim): number {
+  output(storage: Word, size: Dim): number {
     const name = this.pick(["y", "out", "x", "acc"]);
     this.arguments.push({ name, storage, access: "write", size });
     this.data.push(undefined);
@@ -189,7 +191,8 @@ class Build {
     };
     const buffers = this.data.map((data, i) => {
       const { storage, size } = this.arguments[i] as BufferArgument;
-      return data ?? new arrays[storage](Math.max(evalDim(size, this.bindings), 0)).fill(untouched);
+      const count = Math.max(evalDim(size, this.bindings), 0);
+      return data ?? new arrays[storage as Word](count).fill(untouched);
     });
     return { kernel, sizes: [this.bindings.N as number], buffers };
   }
@@ -209,7 +212,7 @@ const binaryFor: Record<ScalarType, readonly ExprBinary[]> = {
 };
 const numbers = ["f32", "f32", "i32", "u32"] as const;
 const types = ["f32", "f32", "f32", "i32", "u32", "bool"] as const;
-const storageFor = (type: ScalarType): Storage => (type === "bool" ? "i32" : type);
+const storageFor = (type: ScalarType): Word => (type === "bool" ? "i32" : type);
 const shapeOf = (indices: readonly Index[]): Dim[] => indices.map(({ extent }) => extent);
 const exprs = (indices: readonly Index[]): Expr[] => indices.map(({ e }) => e);
 

@@ -5,7 +5,7 @@
  */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { BinaryOp, UnaryOp } from "../../../../compiler/graph/graph.ts";
-import type { Storage } from "../../../../compiler/graph/dtype.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
 import type { Expr } from "../../../../compiler/kernels/expr.ts";
 import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
 import { ExprPool } from "../../../../compiler/kernels/pool.ts";
@@ -23,13 +23,13 @@ import { runOnDevice } from "./onDevice.ts";
 type Build = (pool: ExprPool, x: Expr, y: Expr) => Expr;
 
 /** One map kernel z[i] = build(x[i], y[i]). */
-function elementwise(build: Build, x: KernelArray, y: KernelArray, out: Storage): KernelCase {
+function elementwise(build: Build, x: KernelArray, y: KernelArray, out: Word): KernelCase {
   const pool = new ExprPool();
   const i = pool.axis(0, x.length);
-  const storage = (data: KernelArray): Storage =>
+  const storage = (data: KernelArray): Word =>
     (data instanceof Float32Array ? "f32" : data instanceof Int32Array ? "i32" : "u32");
   const value = build(pool, pool.load(0, i, storage(x)), pool.load(1, i, storage(y)));
-  const argument = (name: string, type: Storage, access: "read" | "write") =>
+  const argument = (name: string, type: Word, access: "read" | "write") =>
     ({ name, storage: type, access, size: x.length });
   const kernel: Kernel = {
     name: "apply", origin: [], symbols: [],
@@ -196,7 +196,7 @@ describeWebGpu("operators on WebGPU", () => {
     const integers = Int32Array.from([0, 1, -1, 7, -7, 2 ** 31 - 1, -(2 ** 31), 16777217]);
     const naturals = Uint32Array.from(integers);
     const same = (f: (a: number) => number) => (a: number): [number, number] => [f(a), 0.5];
-    const cast = (to: Storage): Build => (p, a) => p.cast(a, to);
+    const cast = (to: Word): Build => (p, a) => p.cast(a, to);
     expect(await faults([
       { name: "i32(f32)", one: elementwise(cast("i32"), x, x, "i32"),
         want: clamp(-(2 ** 31), 2 ** 31 - 1) },

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { optimise } from "../../../../compiler/compile.ts";
 import { emitWgsl } from "../../../../compiler/emit/wgsl/emit.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
 import { evalDim } from "../../../../compiler/graph/dim.ts";
 import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
 import { buildProgram } from "../../../../compiler/kernels/program.ts";
@@ -43,7 +44,7 @@ function caseOf(kernel: Kernel, random: Random): KernelCase {
   const arrays = { f32: Float32Array, i32: Int32Array, u32: Uint32Array };
   const buffers = kernel.arguments.map(({ size, storage }) => {
     const numbers = Array.from({ length: evalDim(size, bindings) }, () => random.next());
-    return new arrays[storage](storage === "f32" ? numbers.map((x) => x * 2 - 1) : numbers);
+    return new arrays[storage as Word](storage === "f32" ? numbers.map((x) => x * 2 - 1) : numbers);
   });
   return { kernel, sizes, buffers };
 }

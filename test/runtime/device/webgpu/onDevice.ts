@@ -1,5 +1,6 @@
 /** Runs kernels on the WebGPU device and on the interpreter, side by side, for comparison. */
 import { interpretKernel } from "../../../../compiler/emit/interpret/interpret.ts";
+import type { Word } from "../../../../compiler/graph/dtype.ts";
 import type { FloatMode } from "../../../../compiler/graph/tensor.ts";
 import type { Kernel } from "../../../../compiler/kernels/kernel.ts";
 import type { Command, Device, PreparedKernel } from "../../../../runtime/device/device.ts";
@@ -33,7 +34,7 @@ export async function runOnDevice(
     const buffer = commands[i]?.buffers[at];
     const { storage } = kernel.arguments[at] as Kernel["arguments"][number];
     const bytes = buffer && await device.read(buffer, buffer.length);
-    results.push(new arrays[storage](bytes as ArrayBuffer));
+    results.push(new arrays[storage as Word](bytes as ArrayBuffer));
   }
   for (const { buffers } of commands) buffers.forEach((buffer) => device.free(buffer));
   return results;
