@@ -92,7 +92,8 @@ export function compile(imported: Graph, options: CompileOptions): Compiled {
 
 /** What every unit costs digitally and on each target's arrays. */
 function offer(
-  graph: Graph, units: readonly Unit[], { target, others = [], analog, replicas = {} }: CompileOptions,
+  graph: Graph, units: readonly Unit[],
+  { target, others = [], analog, replicas = {} }: CompileOptions,
 ): UnitGraph {
   const names = [target, ...others].map(({ name }) => name);
   return joinTargets([target, ...others].map((one) => ({

@@ -19,6 +19,7 @@ import { combinations, type Axis } from "../profile/axes.ts";
 import { defaultCacheFolder, ProfileCache } from "../profile/cache.ts";
 import {
   profileTarget, type Configuration, type Configured, type Placed, type PlacedPoint, type Profile,
+  type ProfileOptions,
 } from "../profile/configuration.ts";
 import { openProfiledModel, type ModelRequest, type ProfiledModel } from "../profile/model.ts";
 import { runConfigurations, workerFile, type SweepData } from "../profile/pool.ts";
@@ -105,6 +106,8 @@ export interface ProfileResult {
 
 const POINTS = 24;
 const REPLICAS = 16;
+/** One mixed point is looked for per so many of a single target: each takes a solver. */
+const MIXED_SHARE = 3;
 
 /** @throws UserError when the model, a target, the data or what is swept is wrong */
 export async function profileModel(request: ProfileRequest): Promise<ProfileResult> {
@@ -140,10 +143,11 @@ async function profileEach(
   };
   const results = [...targets].flatMap(([target, loaded]) =>
     [figures, ...operatingPoints(loaded, figures)].map((own): Profiled => ({
-      target, figures: own, profile: profileTarget(model, withFigures(loaded, own), options),
+      target, figures: own, profile: profileTarget(model, [withFigures(loaded, own)], options),
     })));
+  const mixed = mixedProfile(request, model, targets, options);
   return {
-    points: front(request, model, results),
+    points: front(request, model, [...results, ...(mixed ? [mixed] : [])]),
     targets: results.map((result) => summary(model, result, targets)),
   };
 }
@@ -196,6 +200,22 @@ async function profileSweep(
       cached,
       failed: ordered.length - profiled.length,
     },
+  };
+}
+
+/** Units on the arrays of several targets at once: without copies, which the single fronts have. */
+function mixedProfile(
+  { figures = {} }: ProfileRequest, model: ProfiledModel,
+  targets: ReadonlyMap<string, LoadedTarget>, options: ProfileOptions,
+): Profiled | undefined {
+  const hybrids = [...targets].filter(([, { target }]) => target.kind === "hybrid");
+  if (hybrids.length < 2) return undefined;
+  const loaded = hybrids.map(([, one]) => withFigures(one, figures));
+  return {
+    target: hybrids.map(([name]) => name).join(","), figures,
+    profile: profileTarget(
+      model, loaded as [LoadedTarget, ...LoadedTarget[]],
+      { ...options, replicas: 1, points: Math.ceil(options.points / MIXED_SHARE) }),
   };
 }
 
@@ -271,7 +291,7 @@ function commandOf(
 ): string {
   const all = facts.units.filter((u) => u.shape !== undefined).length;
   const analog = analogNodes.length === 0 ? "none"
-    : analogNodes.length === all ? "all" : analogNodes;
+    : analogNodes.length === all && !target.includes(",") ? "all" : analogNodes;
   const replicas = Object.keys(exactly).length === 0 ? undefined : { exactly };
   return compileCommandLine({ model: path, target, figures, analog, replicas, capacity, bind });
 }

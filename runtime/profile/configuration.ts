@@ -7,14 +7,15 @@ import { fixedArea } from "../../compiler/partition/cost/digital.ts";
 import { paretoFront, type FrontPoint } from "../../compiler/partition/front.ts";
 import type { MilpSolver } from "../../compiler/partition/milp.ts";
 import { place } from "../../compiler/partition/place.ts";
-import { priceFacts, type AnalogChoice } from "../../compiler/partition/price.ts";
+import { joinTargets } from "../../compiler/partition/mixed.ts";
+import { priceFacts, type AnalogChoice, type UnitNoise } from "../../compiler/partition/price.ts";
 import { snrDb, unitNoises } from "../../compiler/partition/quality/predict.ts";
 import {
-  evaluate, withWays, type Assignment, type Totals, type UnitGraph, type Ways,
+  evaluate, withWays, type Assignment, type Totals, type Unit, type UnitGraph, type Ways,
 } from "../../compiler/partition/unitGraph.ts";
 import type { LoadedTarget } from "../files/targetFiles.ts";
 import { withFigures, type Figures } from "../files/targetFigures.ts";
-import { arraysOf, type Capacity } from "../partition/capacity.ts";
+import { arraysOfAll, type Capacity } from "../partition/capacity.ts";
 import type { ProfiledModel } from "./model.ts";
 
 /** A placement and what it costs. */
@@ -38,7 +39,6 @@ export interface PlacedPoint extends Placed {
 }
 
 export interface Profile {
-  readonly target: string;
   readonly points: readonly PlacedPoint[];
   /** Least energy; and everything that can be analog, and nothing. */
   readonly optimum: Placed;
@@ -57,29 +57,40 @@ export interface ProfileOptions {
   readonly solve?: MilpSolver | undefined;
 }
 
-/** @throws UserError when the target cannot hold the model's weights, or lacks a figure */
+/**
+ * Profiles one target, or several whose arrays share the units and the first of which runs what is
+ * digital.
+ * @throws UserError when the target cannot hold the model's weights, or lacks a figure
+ */
 export function profileTarget(
-  model: ProfiledModel, loaded: LoadedTarget, { points, capacity, replicas, solve }: ProfileOptions,
+  model: ProfiledModel, targets: readonly [LoadedTarget, ...LoadedTarget[]],
+  { points, capacity, replicas, solve }: ProfileOptions,
 ): Profile {
-  const { target, device } = loaded;
-  const noise = unitNoises(model.quality.units, target, device);
-  const price = (analog: AnalogChoice): UnitGraph =>
-    priceFacts(model.facts, target, { analog, noise });
+  const [{ target }] = targets;
+  const noises = targets.map((one) => unitNoises(model.quality.units, one.target, one.device));
+  const price = (analog: AnalogChoice, most = 1): UnitGraph =>
+    joinTargets(targets.map((one, k) => ({
+      name: one.target.name,
+      graph: priceFacts(model.facts, one.target, {
+        analog, noise: noises[k] as ReadonlyMap<string, UnitNoise>, replicas: { most },
+      }),
+    })));
   const graph = price("auto");
   // Copies trade area for time; the placement of least energy is compared as `compile` finds it.
-  const copied = replicas === 1 ? graph
-    : priceFacts(model.facts, target, { noise, replicas: { most: replicas } });
+  const copied = replicas === 1 ? graph : price("auto", replicas);
   const labels = new Map(model.facts.units.map(({ id, label }) => [id, label]));
   const shown = (assignment: Assignment, ways: Ways, totals: Totals): Placed => {
     const { units } = withWays(graph, ways);
     const analog = units.filter((u) => assignment.get(u.id) === "analog");
     const label = ({ id }: { id: string }): string => labels.get(id) ?? id;
+    const placed = (unit: Unit): string =>
+      (targets.length === 1 ? label(unit) : `${label(unit)}@${unit.home}`);
     return {
       energyJ: totals.energyJ,
       latencyS: totals.latencyS,
       areaM2: totals.areaM2 + fixedArea(target),
       predictedSnrDb: snrDb(totals.noise ?? 0),
-      analogNodes: analog.map(label),
+      analogNodes: analog.map(placed),
       replicas: Object.fromEntries(analog.flatMap((u) =>
         ((u.replicas ?? 1) > 1 ? [[label(u), u.replicas as number]] : []))),
       arrays: analog.reduce((sum, u) => sum + (u.arrays ?? 0), 0),
@@ -91,10 +102,11 @@ export function profileTarget(
     return shown(assignment, new Map(), evaluate(graph, assignment));
   };
   // A digital target has nothing to be short of.
-  const arrays = target.kind === "hybrid" ? arraysOf(capacity, target) : undefined;
+  const hybrids = targets.map((one) => one.target).filter(({ kind }) => kind === "hybrid");
+  const arrays = hybrids.length === 0 ? undefined
+    : arraysOfAll(capacity, targets.map((one) => one.target));
   const optimum = place(graph, "energy", { arrays, solve });
   return {
-    target: target.name,
     points: paretoFront(copied, { points, arrays, solve })
       .map(({ assignment, ways, totals, found }) =>
         ({ ...shown(assignment, ways, totals), found })),
@@ -123,7 +135,7 @@ export function profileConfiguration(
 ): Configured {
   try {
     const changed = withFigures(loaded, configuration.figures);
-    return { ...configuration, profile: profileTarget(model, changed, options) };
+    return { ...configuration, profile: profileTarget(model, [changed], options) };
   } catch (error) {
     if (error instanceof UserError) return { ...configuration, error: error.message };
     throw error;

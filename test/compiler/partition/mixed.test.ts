@@ -9,6 +9,7 @@ import { minimumCut } from "../../../compiler/partition/minimumCut.ts";
 import { ENERGY } from "../../../compiler/partition/unitGraph.ts";
 import { compileModel } from "../../../runtime/api/compileModel.ts";
 import { openSimulator } from "../../../runtime/api/chip.ts";
+import { profileModel, type ProfilePoint } from "../../../runtime/api/profile.ts";
 import { readArtifact } from "../../../runtime/files/artifactFiles.ts";
 import { openDevice } from "../../../runtime/device/open.ts";
 import { crosstie } from "../../support/cli.ts";
@@ -40,7 +41,7 @@ describe("a model on two targets", () => {
     expect(free.plan.cost.energyJ).toBeLessThanOrEqual(least * (1 + 1e-9));
   });
 
-  it("is written with the crossbars of both, runs digitally, and is not simulated as one", async () => {
+  it("is written with the crossbars of both, runs digitally, and is not simulated", async () => {
     const out = join(folder, "both");
     const { code, stdout } = await crosstie("compile", model,
       "--target", "isaac-rram,hermes-pcm", "--json", "-o", out,
@@ -61,6 +62,20 @@ describe("a model on two targets", () => {
     const device = await openDevice("wasm");
     await expect(openSimulator(artifact, device, { seed: 1 })).rejects.toThrow(UserError);
     device.destroy();
+  });
+
+  it("is part of the front, and its points compile to what they cost", async () => {
+    const { points } = await profileModel({
+      model, targets: ["hermes-pcm", "resistive-trainer-rram"], method: "layers", points: 6,
+    });
+    const mixed = points.filter(({ target }) => target.includes(","));
+    expect(mixed.length).toBeGreaterThan(0);
+    const [p] = mixed as [ProfilePoint];
+    expect(p.analogNodes.every((name) => name.includes("@"))).toBe(true);
+    const { plan } = await compileModel({ model, target: p.target, analog: p.analogNodes });
+    expect(plan.cost.energyJ / p.energyJ).toBeCloseTo(1, 12);
+    expect(plan.cost.latencyS / p.latencyS).toBeCloseTo(1, 12);
+    expect(plan.cost.areaM2 / p.areaM2).toBeCloseTo(1, 12);
   });
 
   it("may take the digital side from one and the arrays from another", async () => {
