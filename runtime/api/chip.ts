@@ -8,6 +8,7 @@ import { parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import { parseDevice, parseTarget } from "../../targets/target.ts";
+import { second } from "../../targets/units.ts";
 import { ChipSimulator, IdealChip, type ChipSource } from "../chip/chipSimulator.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { parseFaultMap } from "../chip/faults.ts";
@@ -32,6 +33,8 @@ export interface ChipRequest {
   readonly time?: number;
   /** Imperfections to leave on; all by default. */
   readonly only?: readonly string[];
+  /** Imperfections to switch off. */
+  readonly without?: readonly string[];
   /** File of the faults that were measured; drawn from the device's shares unless given. */
   readonly faults?: string;
   /** Whether the mapper answers stuck cells and wire drop. */
@@ -46,13 +49,13 @@ export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | und
   if (crossbars === undefined || conductancesPath === undefined) return undefined;
   const place = join(directory, artifactFiles.plan);
   const config = parseCrossbars(crossbars, join(directory, artifactFiles.crossbars));
-  const target = parseTarget(plan.target, `${place}: target`);
   if (config.others !== undefined) {
     throw new UserError("has blocks on several targets, and a chip is simulated alone", {
       place,
       remedy: "Compile for one of the targets, or run it digitally with --chip none.",
     });
   }
+  const target = parseTarget(plan.target, `${place}: target`);
   if (target.kind !== "hybrid" || plan.device === undefined) {
     throw new UserError("has crossbars, but its target has none", {
       place,
@@ -85,24 +88,33 @@ export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | und
 }
 
 /** @throws UserError when a name is not that of an imperfection */
-export function chosenImperfections(only: readonly string[] | undefined): Imperfections {
-  const unknown = only?.find((name) => !(imperfectionNames as readonly string[]).includes(name));
-  if (unknown !== undefined) {
-    throw new UserError(`"${unknown}" is no imperfection`, {
-      place: "--only",
-      remedy: `Use some of: ${imperfectionNames.join(", ")}.`,
-    });
-  }
-  return imperfections(only as readonly Imperfection[] | undefined);
+export function chosenImperfections(
+  { only, without }: {
+    readonly only?: readonly string[] | undefined;
+    readonly without?: readonly string[] | undefined;
+  },
+): Imperfections {
+  const on = only ? namesOf(only, "--only") : imperfectionNames;
+  const off = without ? namesOf(without, "--without") : [];
+  return imperfections(on.filter((name) => !off.includes(name)));
+}
+
+function namesOf(names: readonly string[], place: string): readonly Imperfection[] {
+  const unknown = names.find((name) => !(imperfectionNames as readonly string[]).includes(name));
+  if (unknown === undefined) return names as readonly Imperfection[];
+  throw new UserError(`"${unknown}" is no imperfection`, {
+    place,
+    remedy: `Use some of: ${imperfectionNames.join(", ")}.`,
+  });
 }
 
 /** The simulated chip of an artifact; undefined when it has no analog block. */
 export async function openSimulator(
   artifact: Artifact,
   device: Device,
-  { seed, time, only, faults, repair, compensation }: ChipRequest,
+  { seed, time, only, without, faults, repair, compensation }: ChipRequest,
 ): Promise<ChipSimulator | undefined> {
-  const chosen = chosenImperfections(only);
+  const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
   const known = source && faults !== undefined
     ? parseFaultMap(await readJson(faults), source.config, faults) : undefined;
@@ -111,7 +123,7 @@ export async function openSimulator(
     new ChipSimulator(device, source, {
       seed,
       imperfections: chosen,
-      ...(time === undefined ? {} : { time }),
+      ...(time === undefined ? {} : { time: second(time, "time") }),
       ...(known === undefined ? {} : { faults: known }),
       ...(repair === undefined ? {} : { repair }),
       ...(compensation === undefined ? {} : { compensation }),

@@ -16,7 +16,7 @@ import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.ts";
 import { foldedGraph, foldMatrices, isFoldable } from "./foldedProduct.ts";
-import type { BlockDescription } from "./idealBlock.ts";
+import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
 import { keyOf } from "./normal.ts";
 import { findHeart, type Heart } from "./operand.ts";
@@ -111,7 +111,7 @@ export class BlockChip {
     this.#trial = trial;
     if (before === trial || (before !== undefined && !trialsDiffer(this.#setting))) return;
     this.#matrices =
-      programBlock(this.#block, this.#setting, this.layout, trial, this.#plan.noise);
+      programBlock(storedWeights(this.#block), this.#setting, this.layout, trial, this.#plan.noise);
     this.#setAll();
   }
 

@@ -4,6 +4,7 @@
  * `targets/deviceModel.ts`; here they meet random numbers. A cell keeps its draws for its life:
  * asked twice for the same time it answers the same, asked later it has moved on from there.
  */
+import { UserError } from "../../compiler/errors.ts";
 import type { Device } from "../../targets/device.ts";
 import {
   driftExponent, programmingSigma, readSigma, relaxation,
@@ -22,13 +23,25 @@ export interface CellFaults {
 /** Cells in use between gMin and gMax, which need not be the window they were measured in. */
 export interface CellTechnology {
   readonly device: Device;
-  readonly gMin: number;
-  readonly gMax: number;
+  readonly gMin: Siemens;
+  readonly gMax: Siemens;
 }
 
 /** Seconds after programming at which a device's first spread was measured. */
-export const firstTime = (device: Device): number =>
-  (device.programming.spread[0] as { time: { value: number } }).time.value;
+export const firstTime = (device: Device): Second =>
+  (device.programming.spread[0] as { time: { value: Second } }).time.value;
+
+/**
+ * A time of reading after programming, or the first that the device was measured at.
+ * @throws UserError unless it is above 0
+ */
+export function checkedTime(given: Second | undefined, device: Device): Second {
+  const time = given ?? firstTime(device);
+  if (Number.isFinite(time) && time > 0) return time;
+  throw new UserError(`cells cannot be read ${time} s after programming`, {
+    place: "time", remedy: "Give a number of seconds above 0.",
+  });
+}
 
 /** A function of conductance whose values are kept: discrete levels are few. */
 function remembered<T>(f: (g: number) => T): (g: number) => T {
@@ -70,7 +83,7 @@ export class ProgrammedCells {
    * Conductances `t` seconds after programming, siemens. Without drift they stay as the first
    * measurement after programming found them.
    */
-  at(t: number): Float64Array {
+  at(t: Second): Float64Array {
     const { device } = this.#technology;
     const { programming, drift } = this.#faults;
     const out = Float64Array.from(this.#target);
@@ -80,12 +93,12 @@ export class ProgrammedCells {
     return out;
   }
 
-  #spread(cells: Float64Array, t: number): void {
+  #spread(cells: Float64Array, t: Second): void {
     const { device, gMax } = this.#technology;
     const { distribution } = device.programming;
     const key = keyOf(0, this.#key[0], this.#key[1], "programming");
     const sigma = remembered((g) =>
-      programmingSigma(device, g as Siemens, t as Second, gMax as Siemens));
+      programmingSigma(device, g as Siemens, t, gMax));
     for (let i = 0; i < cells.length; i++) {
       const g = cells[i] as number;
       const s = sigma(g);
@@ -97,14 +110,14 @@ export class ProgrammedCells {
   }
 
   /** Relaxation and drift follow the conductance that was wanted, as their fits were made. */
-  #age(cells: Float64Array, t: number): void {
+  #age(cells: Float64Array, t: Second): void {
     const { device, gMax } = this.#technology;
     const { kind } = device.time;
     if (kind === "none") return;
     const key = keyOf(0, this.#key[0], this.#key[1], "drift");
     const relaxed = remembered((g) =>
-      relaxation(device, g as Siemens, t as Second, gMax as Siemens));
-    const exponent = remembered((g) => driftExponent(device, g as Siemens, gMax as Siemens));
+      relaxation(device, g as Siemens, t, gMax));
+    const exponent = remembered((g) => driftExponent(device, g as Siemens, gMax));
     for (let i = 0; i < cells.length; i++) {
       const wanted = this.#target[i] as number;
       if (kind === "log-time") {
@@ -124,10 +137,10 @@ export class ProgrammedCells {
    * @param cells their conductances at that time
    * @param relative noise of the periphery, relative to the conductance, besides the device's own
    */
-  readSigma(cells: Float64Array, t: number, relative: number): Float64Array {
+  readSigma(cells: Float64Array, t: Second, relative: number): Float64Array {
     const { device, gMax } = this.#technology;
     return cells.map((g) => Math.hypot(
-      readSigma(device, g as Siemens, t as Second, gMax as Siemens), relative * g));
+      readSigma(device, g as Siemens, t, gMax), relative * g));
   }
 }
 

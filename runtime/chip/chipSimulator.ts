@@ -8,22 +8,26 @@
  */
 import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
-import { InternalError, UserError } from "../../compiler/errors.ts";
+import { InternalError } from "../../compiler/errors.ts";
 import { buildProgram } from "../../compiler/kernels/program.ts";
 import type { Device as CellDevice } from "../../targets/device.ts";
 import type { HybridTarget } from "../../targets/schema.ts";
+import type { Second } from "../../targets/units.ts";
 import type { Device, DeviceBuffer } from "../device/device.ts";
 import type { ChipBlocks, HybridSession } from "../execute/hybridSession.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { BlockChip } from "./blockChip.ts";
-import { firstTime } from "./cells.ts";
+import { checkedTime } from "./cells.ts";
 import type { Compensation } from "./compensation.ts";
 import type { FaultMap } from "./faults.ts";
 import { idealGraph, type BlockDescription } from "./idealBlock.ts";
 import { imperfections, type Imperfections } from "./imperfections.ts";
 import { Magnitudes } from "./magnitudes.ts";
-import { firstOutputs, observeBlock, type Saturation } from "./observe.ts";
+import { firstOutputs, observeBlock } from "./observe.ts";
 import type { ChipSetting } from "./programBlock.ts";
+import {
+  addScores, powers, statisticsOf, type BlockScore, type BlockStatistics,
+} from "./score.ts";
 
 /** The chip of an artifact. */
 export interface ChipSource {
@@ -40,8 +44,8 @@ export interface ChipOptions {
   readonly seed: number;
   /** All of them by default. */
   readonly imperfections?: Imperfections;
-  /** Seconds from programming to reading; the device's first measurement unless given. */
-  readonly time?: number;
+  /** From programming to reading; the device's first measurement unless given. */
+  readonly time?: Second;
   /** Faults that were measured; drawn from the device's shares unless given. */
   readonly faults?: FaultMap;
   /** Whether the mapper answers stuck cells and wire drop (`repair/`); not unless given. */
@@ -50,20 +54,12 @@ export interface ChipOptions {
   readonly compensation?: Compensation;
 }
 
-/** How a block does, over all trials so far. */
-export interface BlockStatistics {
-  readonly id: string;
-  /** Power of the digital result over that of the difference; null when there is none. */
-  readonly snrDb: number | null;
-  /** Conversions outside the converters' range, per tile; empty where nothing is converted. */
-  readonly saturation: readonly Saturation[];
-}
-
 /** Runs blocks on a device. */
 export class ChipSimulator implements ChipBlocks {
   readonly #blocks: ReadonlyMap<string, BlockChip>;
   readonly #setting: ChipSetting;
-  readonly #scores = new Map<string, Score>();
+  /** Per block, over the trials since they were last taken. */
+  readonly #scores = new Map<string, BlockScore>();
   #trial: number | undefined;
   /** Runs since programming, by block. */
   readonly #runs = new Map<string, number>();
@@ -75,7 +71,7 @@ export class ChipSimulator implements ChipBlocks {
     this.#setting = {
       config, cells, read, seed: options.seed,
       imperfections: options.imperfections ?? imperfections(),
-      time: checkedTime(options.time ?? firstTime(cells)),
+      time: checkedTime(options.time, cells),
       faults: options.faults, repair: options.repair, compensation: options.compensation,
       noise: {
         temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
@@ -168,22 +164,32 @@ export class ChipSimulator implements ChipBlocks {
       await block.run(inputs, run, output);
       return;
     }
-    const score = this.#scores.get(id) ?? new Score();
-    this.#scores.set(id, score);
     const compared = { buffer: output, shape: firstOutputs(block.graph, inputs, MOST_COMPARED) };
     await twin();
     const expected = (await block.read(compared)).slice();
     await block.run(inputs, run, output);
-    score.compare(expected, await block.read(compared));
-    if (block.converts) await score.count(block, inputs, run);
+    const score = {
+      id, ...powers(expected, await block.read(compared)),
+      saturation: block.converts ? await observeBlock(block, inputs, undefined, run) : [],
+    };
+    const before = this.#scores.get(id);
+    this.#scores.set(id, addScores([before ? [before] : [], [score]])[0] as BlockScore);
   }
 
-  /** Of every block that has run, over all trials. */
+  /** Of every block that has run, over the trials since the last call of `takeScores`. */
   statistics(): BlockStatistics[] {
-    return [...this.#blocks.keys()].flatMap((id) => {
-      const score = this.#scores.get(id);
-      return score ? [{ id, snrDb: score.snrDb, saturation: score.saturation }] : [];
-    });
+    return statisticsOf(this.#inOrder());
+  }
+
+  /** The sums behind the statistics, which start anew. */
+  takeScores(): BlockScore[] {
+    const taken = this.#inOrder();
+    this.#scores.clear();
+    return taken;
+  }
+
+  #inOrder(): BlockScore[] {
+    return [...this.#blocks.keys()].flatMap((id) => this.#scores.get(id) ?? []);
   }
 
   /** Frees the memory on the device. */
@@ -194,47 +200,6 @@ export class ChipSimulator implements ChipBlocks {
 
 /** Outputs of one run that are compared with the digital twin. */
 const MOST_COMPARED = 2 ** 19;
-
-function checkedTime(seconds: number): number {
-  if (Number.isFinite(seconds) && seconds > 0) return seconds;
-  throw new UserError(`cells cannot be read ${seconds} s after programming`, {
-    place: "time", remedy: "Give a number of seconds above 0.",
-  });
-}
-
-class Score {
-  #signal = 0;
-  #error = 0;
-  readonly #saturation = new Map<string, Saturation>();
-
-  compare(expected: Float32Array, actual: Float32Array): void {
-    for (let i = 0; i < expected.length; i++) {
-      const e = expected[i] as number;
-      this.#signal += e * e;
-      this.#error += (e - (actual[i] as number)) ** 2;
-    }
-  }
-
-  async count(
-    block: BlockChip, inputs: ReadonlyMap<string, DeviceTensor>, run: number,
-  ): Promise<void> {
-    const counted = await observeBlock(block, inputs, undefined, run);
-    for (const { tile, clipped, conversions } of counted) {
-      const before = this.#saturation.get(tile) ?? { tile, clipped: 0, conversions: 0 };
-      this.#saturation.set(tile, {
-        tile, clipped: before.clipped + clipped, conversions: before.conversions + conversions,
-      });
-    }
-  }
-
-  get snrDb(): number | null {
-    return this.#error > 0 ? 10 * Math.log10(this.#signal / this.#error) : null;
-  }
-
-  get saturation(): Saturation[] {
-    return [...this.#saturation.values()];
-  }
-}
 
 /** Blocks with ideal cells, converters and wires: the same product with the weights they hold. */
 export class IdealChip implements ChipBlocks {

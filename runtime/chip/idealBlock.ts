@@ -31,16 +31,25 @@ export function weightsOf({ graph, crossbar }: BlockDescription): Tensor {
   return held;
 }
 
+/** Weights with the arrays that hold them. */
+export interface StoredWeights {
+  readonly crossbar: CrossbarBlock;
+  /** In the shape that the arrays were made from. */
+  readonly weights: () => Tensor;
+}
+
+export const storedWeights = (block: BlockDescription): StoredWeights =>
+  ({ crossbar: block.crossbar, weights: () => weightsOf(block) });
+
 /**
  * Conductances of each tile with cells that hold any conductance.
  * @returns siemens, [rows, columns] of the tile of that index
  */
 export function continuousTiles(
-  block: BlockDescription, config: CrossbarConfig, scales: Float32Array,
+  { crossbar, weights }: StoredWeights, config: CrossbarConfig, scales: Float32Array,
 ): (index: number) => Float32Array {
-  const { crossbar } = block;
   const matrix: WeightMatrix = {
-    ...crossbar.matrix, name: crossbar.weights.name, tensor: weightsOf(block),
+    ...crossbar.matrix, name: crossbar.weights.name, tensor: weights(),
   };
   const encoding = withContinuousCells(encodingFrom(config));
   return (index) => {
@@ -57,7 +66,7 @@ export function idealGraph(
   const { graph, crossbar } = block;
   const held = weightsOf(block);
   const scales = Float32Array.from(read(crossbar.scales));
-  const cells = continuousTiles(block, config, scales);
+  const cells = continuousTiles(storedWeights(block), config, scales);
   // Every tile by itself: sharing of tensors is by the levels that the artifact stores.
   const numbered = { ...crossbar,
     tiles: crossbar.tiles.map((tile, i) => ({ ...tile, conductances: `${i}` })) };

@@ -12,7 +12,7 @@ import type { Second, Siemens } from "../../targets/units.ts";
 import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
 import { compensate, fading, type Compensation } from "./compensation.ts";
 import { drawStuck, type FaultMap, type StuckCells } from "./faults.ts";
-import { continuousTiles, type BlockDescription } from "./idealBlock.ts";
+import { continuousTiles, type StoredWeights } from "./idealBlock.ts";
 import type { Imperfections } from "./imperfections.ts";
 import type { BlockLayout } from "./layout.ts";
 import { keyOf, type Key } from "./normal.ts";
@@ -34,8 +34,8 @@ export interface ChipSetting {
   };
   readonly imperfections: Imperfections;
   readonly seed: number;
-  /** Seconds from programming to reading. */
-  readonly time: number;
+  /** From programming to reading. */
+  readonly time: Second;
   /** Stored tensors: conductances in siemens, scales. */
   readonly read: TensorReader;
   /** Faults that were measured; drawn from the device's shares unless given. */
@@ -57,7 +57,7 @@ export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
  * @param noise also the variances that read noise is drawn with
  */
 export function programBlock(
-  block: BlockDescription, setting: ChipSetting, layout: BlockLayout, trial: number,
+  block: StoredWeights, setting: ChipSetting, layout: BlockLayout, trial: number,
   noise: boolean,
 ): BlockMatrices {
   const { compensation = "none", imperfections, time, config, cells } = setting;
@@ -71,7 +71,7 @@ export function programBlock(
 }
 
 function programAt(
-  block: BlockDescription, setting: ChipSetting, layout: BlockLayout, trial: number,
+  block: StoredWeights, setting: ChipSetting, layout: BlockLayout, trial: number,
   noise: boolean,
 ): BlockMatrices {
   const { config, cells: device, imperfections, seed, time, read } = setting;
@@ -123,7 +123,6 @@ function faultsOf(
 /** Standard deviation of programming in the middle of the window, siemens. */
 function middleSpread({ device, gMin, gMax }: CellTechnology): number {
   const g = (gMin + gMax) / 2;
-  const sigma = programmingSigma(device, g as Siemens, firstTime(device) as Second,
-    gMax as Siemens);
+  const sigma = programmingSigma(device, g as Siemens, firstTime(device), gMax);
   return device.programming.distribution === "log-normal" ? sigma * g : sigma;
 }

@@ -10,6 +10,7 @@ import type { Solver } from "./blockRunner.ts";
 import { Chain, type ForwardPass, type GradientMethod } from "./chain.ts";
 import { compareGradients, type Agreement } from "./compare.ts";
 import { releaseAll, type Engine, type Held } from "./engine.ts";
+import { OnChip, type LearningChip } from "./onChip.ts";
 import type { RelaxOptions } from "./relax.ts";
 import { readAll } from "./reference.ts";
 
@@ -22,6 +23,8 @@ export interface CheckRequest {
   readonly target: Tensor;
   readonly solver: Solver;
   readonly method: GradientMethod;
+  /** The chip whose gradients are compared; the truth is always without one. */
+  readonly chip?: LearningChip | undefined;
 }
 
 type Named = { readonly name: string } & Agreement;
@@ -63,13 +66,28 @@ interface Taken {
 }
 
 /** @throws UserError where a relaxation diverges, or an estimator does not suit the model. */
-export async function checkGradients(request: CheckRequest): Promise<GradientCheck> {
+export const checkGradients = async (request: CheckRequest): Promise<GradientCheck> =>
+  (await gradientChecker(request))(request.chip);
+
+/**
+ * As `checkGradients`, for several chips: the truth is found once.
+ * @throws UserError where a relaxation diverges
+ */
+export async function gradientChecker(
+  request: CheckRequest,
+): Promise<(chip?: LearningChip) => Promise<GradientCheck>> {
+  const until = restOf(request.engine);
+  const truth = await take(request, { ...request.solver, free: until, nudged: until },
+    { kind: "implicit", adjoint: until });
+  return (chip) => compareWith(request, truth, chip);
+}
+
+async function compareWith(
+  request: CheckRequest, truth: Taken, chip: LearningChip | undefined,
+): Promise<GradientCheck> {
   const { engine, solver, method } = request;
   const { free, truth: enough, rest } = limits[engine.float];
-  const until = restOf(engine);
-  const found = await take(request, solver, method);
-  const truth = await take(request, { ...solver, free: until, nudged: until },
-    { kind: "implicit", adjoint: until });
+  const found = await take(request, solver, method, chip);
   const { parameters, overall } = compareGradients(found.parameters, truth.parameters);
   const truthResidual = Math.max(truth.pass.residual, truth.residual);
   const freePhaseResidual = found.pass.residual;
@@ -91,21 +109,28 @@ export async function checkGradients(request: CheckRequest): Promise<GradientChe
 
 async function take(
   { engine, model, parameters, input, target }: CheckRequest, solver: Solver,
-  method: GradientMethod,
+  method: GradientMethod, chip?: LearningChip,
 ): Promise<Taken> {
-  const chain = new Chain(engine, model, solver);
-  const held = new Map<string, Held>([...parameters].map(([name, t]) => [name, engine.hold(t)]));
+  const onChip = chip && new OnChip(engine, model, chip);
+  const chain = new Chain(engine, onChip?.model ?? model, solver);
+  const wanted = new Map<string, Held>([...parameters].map(([name, t]) => [name, engine.hold(t)]));
+  const held = await onChip?.load(wanted, 0) ?? wanted;
   const record = method.kind === "truncated" ? solver.nudged.sweeps : 0;
   const pass = await chain.forward(
     held, engine.hold(input), engine.hold(target), "training", record);
-  const gradients = await chain.backward(held, pass, { method, keepBoundaries: true });
+  // Nudged phases are read later than the free one: with noise of their own.
+  const later = await onChip?.load(wanted, 0, 1) ?? held;
+  const gradients = await chain.backward(later, pass, { method, keepBoundaries: true });
+  const found = await onChip?.gradients(gradients.parameters) ?? gradients.parameters;
   const taken = {
     pass, residual: gradients.residual,
-    parameters: await readAll(engine, gradients.parameters),
+    parameters: await readAll(engine, found),
     boundaries: await readAll(engine, gradients.boundaries),
   };
   chain.release(pass);
-  releaseAll(engine, [...held.values(), ...gradients.parameters.values(),
-    ...gradients.boundaries.values()]);
+  onChip?.release(held);
+  onChip?.release(later);
+  onChip?.destroy();
+  releaseAll(engine, [...wanted.values(), ...found.values(), ...gradients.boundaries.values()]);
   return taken;
 }

@@ -14,7 +14,9 @@ import { randomWord } from "../../compiler/ops/source.ts";
 import type { ChipMode } from "../api/chip.ts";
 import type { DeviceChoice } from "../device/open.ts";
 import type { Solver } from "./blockRunner.ts";
-import { checkGradients, restOf, type GradientCheck } from "./check.ts";
+import { restOf } from "./check.ts";
+import { checkOnChip, type ChipCheck } from "./chipGradients.ts";
+import { learningChip, type LearningChipRequest } from "./chipRequest.ts";
 import type { Engine } from "./engine.ts";
 import { openEngine } from "./openEngine.ts";
 import { oneHot } from "./reference.ts";
@@ -24,9 +26,8 @@ import {
   openData, openTrainable, type DataRequest, type Trainable, type TrainableRequest,
 } from "./trainable.ts";
 
-export interface CheckModelRequest extends TrainableRequest, DataRequest {
+export interface CheckModelRequest extends TrainableRequest, DataRequest, LearningChipRequest {
   readonly device?: DeviceChoice | undefined;
-  readonly chip?: ChipMode | undefined;
   readonly algorithm?: Algorithm | undefined;
   readonly beta?: number | undefined;
   readonly points?: number | undefined;
@@ -41,7 +42,7 @@ export interface CheckModelRequest extends TrainableRequest, DataRequest {
   readonly seed?: number | undefined;
 }
 
-export interface ModelCheck extends GradientCheck {
+export interface ModelCheck extends ChipCheck {
   readonly model: string;
   readonly chip: ChipMode;
   readonly algorithm: Algorithm;
@@ -64,7 +65,7 @@ export async function checkModel(request: CheckModelRequest): Promise<ModelCheck
   const { model, training, note } = trainable;
   const beta = request.beta ?? training.beta;
   const { name: data, input, target } = await batchOf(trainable, request, samples, seed);
-  const { engine, device } = await openEngine(request.device ?? "auto", chip);
+  const { engine, device } = await openEngine(request.device ?? "auto");
   try {
     const solver = solverFor(request, engine, isCounted(algorithm)
       ? training.nudgedSweeps : undefined);
@@ -75,9 +76,10 @@ export async function checkModel(request: CheckModelRequest): Promise<ModelCheck
     });
     const parameters = new Map([...trainable.start(seed)].map(([name, { shape, data: numbers }]) =>
       [name, tensor("float32", shape, numbers)] as const));
-    const check = await checkGradients(
-      { engine, model, parameters, input, target, solver, method });
-    return { model: model.name, chip, algorithm, beta, data, samples, note, ...check };
+    const { alone, ...check } = await checkOnChip(
+      { engine, model, parameters, input, target, solver, method }, learningChip(request));
+    return { model: model.name, chip, algorithm, beta, data, samples, note, ...check,
+      ...alone && { alone } };
   } finally {
     device.destroy();
   }

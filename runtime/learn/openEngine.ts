@@ -2,8 +2,6 @@
  * Opens the engine that a command's `--device` names. The interpreter runs in float64 here, since
  * it is the reference that gradients are checked with; nothing is replaced in silence.
  */
-import { UserError } from "../../compiler/errors.ts";
-import type { ChipMode } from "../api/chip.ts";
 import type { Device } from "../device/device.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
 import { openDevice, type DeviceChoice } from "../device/open.ts";
@@ -16,19 +14,8 @@ export interface OpenEngine {
   readonly device: Device;
 }
 
-/**
- * @param chip what blocks relax on: an ideal chip computes what the device computes
- * @throws UserError when the device is not to be had here, with what brings it.
- */
-export async function openEngine(
-  choice: DeviceChoice, chip: ChipMode = "none",
-): Promise<OpenEngine> {
-  if (chip === "simulated") {
-    throw new UserError("Blocks do not relax on the simulated chip yet", {
-      place: "--chip",
-      remedy: "use --chip ideal, and crosstie simulate for what the chip does to a trained model",
-    });
-  }
+/** @throws UserError when the device is not to be had here, with what brings it. */
+export async function openEngine(choice: DeviceChoice): Promise<OpenEngine> {
   const device = choice === "interpreter" ? new InterpreterDevice("f64") : await openDevice(choice);
   return { engine: deviceEngine(device), device };
 }

@@ -15,6 +15,7 @@ import type { Checkpoint, EpochRecord, Position } from "./checkpoint.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import { estimatorNames, stencilOf, type EstimatorName } from "./estimators.ts";
 import { cosine, epochOrder, stepSign } from "./order.ts";
+import { OnChip, type LearningChip } from "./onChip.ts";
 import { momentSpecs, Stepper, type Optimiser, type ParameterRule } from "./optimiser.ts";
 import { oneHot } from "./reference.ts";
 
@@ -55,6 +56,8 @@ export interface TrainingRun {
   readonly engine: Engine;
   readonly model: FfEbm;
   readonly settings: TrainingSettings;
+  /** The chip that products run on; none without it. */
+  readonly chip?: LearningChip | undefined;
   /** What else must be the same for a run to go on: kept in checkpoints beside the settings. */
   readonly identity?: Readonly<Record<string, unknown>> | undefined;
   readonly train: Samples;
@@ -106,6 +109,7 @@ const isCheckpoint = (start: TrainingRun["start"]): start is Checkpoint => "posi
 class Trainer {
   readonly #run: TrainingRun;
   readonly #chain: Chain;
+  readonly #onChip: OnChip | undefined;
   readonly #stepper: Stepper;
   readonly #statistics: Map<string, Held>;
   readonly #history: EpochRecord[];
@@ -118,7 +122,8 @@ class Trainer {
     run: TrainingRun, stepper: Stepper, statistics: Map<string, Held>, position?: Position,
   ) {
     this.#run = run;
-    this.#chain = new Chain(run.engine, run.model, run.settings.solver);
+    this.#onChip = run.chip && new OnChip(run.engine, run.model, run.chip);
+    this.#chain = new Chain(run.engine, this.#onChip?.model ?? run.model, run.settings.solver);
     this.#stepper = stepper;
     this.#statistics = statistics;
     this.#history = [...position?.history ?? []];
@@ -184,8 +189,9 @@ class Trainer {
     const input = engine.hold(
       tensor("float32", [labels.length, ...model.input.shape], images));
     const target = engine.hold(oneHot(labels, model.target.shape[0] as number));
-    const parameters = this.#stepper.state;
     const global = this.#position.epoch * this.#stepsPerEpoch + this.#position.step;
+    const parameters = await this.#onChip?.load(this.#stepper.state, global) ??
+      this.#stepper.state;
     const rate = this.#rateAt(global);
     const moved = new Map<string, Held>();
     const method = methodOf(settings.algorithm, {
@@ -197,10 +203,12 @@ class Trainer {
     const { loss, correct } = await this.#measure(pass, labels);
     this.#watch(loss, pass.residual);
     const found = await this.#chain.backward(parameters, pass, { method });
-    await this.#apply(found.parameters, moved, rate, global + 1);
+    const gradients = await this.#onChip?.gradients(found.parameters) ?? found.parameters;
+    this.#onChip?.release(parameters);
+    await this.#apply(gradients, moved, rate, global + 1);
     await this.#follow(pass);
     this.#chain.release(pass);
-    releaseAll(engine, [...found.parameters.values(), input, target]);
+    releaseAll(engine, [...gradients.values(), input, target]);
     const sums = this.#sums;
     sums.loss += loss;
     sums.correct += correct;
@@ -317,11 +325,13 @@ class Trainer {
     return record;
   }
 
-  /** On the test samples, with running statistics; null when there are none. */
+  /** On the test samples, with running statistics and on an unseen chip; null without samples. */
   async #accuracy(): Promise<number | null> {
     const { engine, model, test } = this.#run;
     if (!test) return null;
-    const parameters = new Map([...this.#stepper.state, ...this.#statistics]);
+    const loaded =
+      await this.#onChip?.loadUnseen(this.#stepper.state, this.#position.epoch);
+    const parameters = new Map([...loaded ?? this.#stepper.state, ...this.#statistics]);
     let correct = 0;
     for (let from = 0; from < test.count; from += testBatch) {
       const length = Math.min(testBatch, test.count - from);
@@ -333,6 +343,7 @@ class Trainer {
       this.#chain.release(pass);
       releaseAll(engine, [input, target]);
     }
+    if (loaded) this.#onChip?.release(loaded);
     return correct / test.count;
   }
 
@@ -358,6 +369,7 @@ class Trainer {
   }
 
   release(): void {
+    this.#onChip?.destroy();
     this.#stepper.release();
     releaseAll(this.#run.engine, this.#statistics.values());
   }

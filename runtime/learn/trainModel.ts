@@ -2,19 +2,24 @@
  * Training as a function, from a name or a file to a folder of results: opens the model, the data
  * and the device, trains, and keeps a checkpoint that `resume` goes on from. The folder holds
  * `checkpoint.safetensors` while the run goes on and after it, and at its end `model.onnx`, the
- * trained model as an ff-EBM file, and `training.json`, the settings and the history.
+ * trained model as an ff-EBM file, its card `model.json` where accuracy is that of a whole test
+ * set, and `training.json`, the settings and the history.
  */
 import { join } from "node:path";
 import { writeFfEbm } from "../../compiler/energy/ffEbmFile.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { tensor } from "../../compiler/graph/tensor.ts";
+import { writtenOpset } from "../../compiler/onnx/write.ts";
+import { cardSchema, type ModelCard } from "../../models/card.ts";
 import type { RecipeTraining } from "../../models/recipes.ts";
 import type { ChipMode } from "../api/chip.ts";
+import type { Dataset } from "../data/dataset.ts";
 import type { DeviceChoice } from "../device/open.ts";
 import { writeFileAtomic } from "../files/atomic.ts";
 import {
   demandSameSettings, readCheckpoint, writeCheckpoint, type Checkpoint, type EpochRecord,
 } from "./checkpoint.ts";
+import { chipIdentity, learningChip, type LearningChipRequest } from "./chipRequest.ts";
 import { openEngine } from "./openEngine.ts";
 import { trainingSettings } from "./settings.ts";
 import {
@@ -25,11 +30,10 @@ import {
   train, type Algorithm, type StepReport, type TrainingResult, type TrainingSettings,
 } from "./train.ts";
 
-export interface TrainRequest extends TrainableRequest, DataRequest {
+export interface TrainRequest extends TrainableRequest, DataRequest, LearningChipRequest {
   /** SPEC of the test data; by default the test split of what is trained on. */
   readonly test?: string | undefined;
   readonly device?: DeviceChoice | undefined;
-  readonly chip?: ChipMode | undefined;
   readonly algorithm?: Algorithm | undefined;
   /** Settings that differ from the recipe's. */
   readonly training?: Partial<RecipeTraining> | undefined;
@@ -70,17 +74,24 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
   const data = await openData(trainable, request, "train");
   const test = await openData(trainable,
     { ...request, data: request.test ?? testSpecFor(request.data) }, "test");
+  const onChip = learningChip(request);
+  if (onChip && settings.algorithm === "continual") {
+    throw new UserError("continual updates move weights in a phase, a chip is programmed once", {
+      place: "--algorithm", remedy: "use another algorithm, or leave --chip away",
+    });
+  }
   const identity = {
+    ...onChip && { chip: chipIdentity(onChip) },
     model: request.model, blockSize: request.blockSize ?? 1, data: data.name, test: test.name,
   };
   const path = request.out === undefined ? undefined : join(request.out, "checkpoint.safetensors");
   const start = await startOf(request, trainable, { ...settings, ...identity }, path);
   const chip = request.chip ?? "none";
-  const { engine, device } = await openEngine(request.device ?? "auto", chip);
+  const { engine, device } = await openEngine(request.device ?? "auto");
   let result: TrainingResult;
   try {
     result = await train({
-      engine, model, settings, identity, train: data, test, start,
+      engine, model, settings, identity, chip: onChip, train: data, test, start,
       ...path === undefined ? {} : { save: (c: Checkpoint) => writeCheckpoint(path, c) },
       checkpointEvery: request.checkpointEvery, onStep: request.onStep, onEpoch: request.onEpoch,
       now: () => performance.now() / 1000,
@@ -98,10 +109,28 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
   if (request.out !== undefined) {
     await writeFileAtomic(join(request.out, "model.onnx"),
       trainedFile(trainable, settings, result.tensors));
-    const text = `${JSON.stringify(report, null, 2)}\n`;
+    const card = cardOf(request, trainable, test, report);
+    if (card) await writeFileAtomic(join(request.out, "model.json"), jsonText(card));
+    const text = jsonText(report);
     await writeFileAtomic(join(request.out, "training.json"), text);
   }
   return report;
+}
+
+const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/** The trained model's card; none where accuracy is not that of a whole test set. */
+function cardOf(
+  { model: from }: TrainRequest, { model, preprocessing }: Trainable, test: Dataset,
+  { accuracy, parameters, settings }: TrainReport,
+): ModelCard | undefined {
+  const card = cardSchema.safeParse({
+    name: model.name, dataset: test.name.replace(/:test$/, ""), split: "test", preprocessing,
+    inputShape: model.input.shape, classes: test.classes, measuredAccuracy: accuracy, parameters,
+    opset: writtenOpset, licence: "LicenseRef-unstated",
+    source: `crosstie train ${from}, ${settings.epochs} epochs, seed ${settings.seed}`,
+  });
+  return card.data;
 }
 
 /** The trained model as an ff-EBM file, unrolled to the sweeps that it was trained with. */

@@ -4,6 +4,7 @@
  * target of programming; variation, noise and time belong to the chip simulation.
  */
 import type { HybridTarget } from "../../../targets/schema.ts";
+import type { Siemens } from "../../../targets/units.ts";
 import type { AnalogBlock, HybridProgram } from "../../partition/hybrid.ts";
 import {
   tileGrid, tileSchedule, tilesOf, type CellLayout, type Tile,
@@ -37,14 +38,14 @@ export interface Crossbars {
 /**
  * Emits every analog block of a program.
  * @param replicas unit id -> copies of its tiles, where there is more than one
- * @throws UserError when a weight is not finite, or the array holds none of them
  * @param isHere whether a unit is on this target, where there are several
+ * @throws UserError when a weight is not finite, or the array holds none of them
  */
 export function emitCrossbars(
   program: HybridProgram, target: HybridTarget,
   replicas: ReadonlyMap<string, number> = new Map(),
-): Crossbars {
   isHere: (unit: string) => boolean = () => true,
+): Crossbars {
   const blocks = program.segments.filter(
     (s): s is AnalogBlock => s.kind === "analog" && isHere(s.units[0].id));
   return emitBlocks(blocks.map(({ id, units, form }) => ({
@@ -170,7 +171,7 @@ export function encodingFrom({ cell, encoding }: CrossbarConfig): Encoding {
   const { scheme, sides, slices, bits, subtract, significance, gain, zero } = encoding;
   return {
     scheme, sides, slices, bits, subtract, significance, gain, zero,
-    gMin: cell.gMinSiemens, gMax: cell.gMaxSiemens,
+    gMin: cell.gMinSiemens as Siemens, gMax: cell.gMaxSiemens as Siemens,
     reference: encoding.referenceSiemens, idle: encoding.idleSiemens,
   };
 }

@@ -13,6 +13,7 @@
  */
 import { UserError } from "../../errors.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
+import type { Siemens } from "../../../targets/units.ts";
 
 /** Conductances in siemens. */
 export interface Encoding {
@@ -23,8 +24,8 @@ export interface Encoding {
   /** Bits per cell; "continuous" cells take any conductance between gMin and gMax. */
   readonly bits: number | "continuous";
   readonly subtract: "analog" | "digital";
-  readonly gMin: number;
-  readonly gMax: number;
+  readonly gMin: Siemens;
+  readonly gMax: Siemens;
   /** Per slice, least significant first; a full weight has all x_s = 1, and they sum to 1. */
   readonly significance: readonly number[];
   readonly gain: number;

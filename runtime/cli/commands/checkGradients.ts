@@ -10,6 +10,7 @@ import { checkModel, type ModelCheck } from "../../learn/checkModel.ts";
 import { openEngine } from "../../learn/openEngine.ts";
 import { checkReference, type ReferenceReport } from "../../learn/reference.ts";
 import type { Algorithm } from "../../learn/train.ts";
+import { chipIn } from "../chipOptions.ts";
 import type { CommandSpec, Invocation, Options } from "../command.ts";
 import { table } from "../table.ts";
 import { gradientOptions, relaxationOf } from "./train.ts";
@@ -63,7 +64,7 @@ async function againstTruth({ args, options, io }: Invocation): Promise<ModelChe
     samples: options.integer("samples", "--samples", { min: 1 }),
     seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }),
     device: options.choice<DeviceChoice>("device"), chip: options.choice<ChipMode>("chip"),
-    ...estimatorOf(options),
+    ...chipIn(options), ...estimatorOf(options),
   });
   if (check.isCertified) return check;
   io.print(io.json ? JSON.stringify(check) : renderCheck(check));
@@ -91,8 +92,17 @@ function renderCheck(check: ModelCheck): string {
       ...check.boundaries.map((b) => row({ ...b, name: `boundary of ${b.name}` })),
       row({ name: "all parameters", ...check.overall }),
     ]),
+    ...check.alone ? [renderAlone(check.alone)] : [],
     ...check.note === null ? [] : [`note: ${check.note}`],
   ].join("\n\n");
+}
+
+/** Cosines to the truth, an imperfection a row, a block a column. */
+function renderAlone(alone: NonNullable<ModelCheck["alone"]>): string {
+  const blocks = alone[0]?.blocks.map(({ name }) => name) ?? [];
+  return table(["imperfection alone", "all parameters", ...blocks], alone.map((row) =>
+    [row.imperfection, row.overall.cosine.toFixed(6),
+      ...row.blocks.map(({ cosine }) => cosine.toFixed(6))]));
 }
 
 function renderReference(report: ReferenceReport): string {

@@ -7,6 +7,7 @@ import { deviceChoices, type DeviceChoice } from "../../device/open.ts";
 import type { EpochRecord } from "../../learn/checkpoint.ts";
 import { trainModel, type TrainReport } from "../../learn/trainModel.ts";
 import { algorithms, type Algorithm, type StepReport } from "../../learn/train.ts";
+import { chipIn, chipOptions } from "../chipOptions.ts";
 import type { CommandSpec, OptionSpec, Options } from "../command.ts";
 import type { Bar, Io } from "../io.ts";
 import { percent, table } from "../table.ts";
@@ -27,6 +28,7 @@ export const gradientOptions: readonly OptionSpec[] = [
     flags: "--chip <mode>", description: "what the blocks relax on", default: "none",
     choices: chipModes,
   },
+  ...chipOptions,
   { flags: "--block-size <n>", description: "layers per block, for ONNX files; 1 is exact" },
 ];
 
@@ -72,6 +74,7 @@ export const train: CommandSpec = {
       model: model as string, blockSize: options.integer("blockSize", "--block-size", { min: 1 }),
       data: options.text("data"), test: options.text("test"), dataDir: options.text("dataDir"),
       device: options.choice<DeviceChoice>("device"), chip: options.choice<ChipMode>("chip"),
+      ...chipIn(options),
       algorithm: options.choice<Algorithm>("algorithm"),
       points: options.integer("points", "--points", { min: 2 }),
       seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }),

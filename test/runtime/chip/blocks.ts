@@ -13,6 +13,7 @@ import type { ChipSetting } from "../../../runtime/chip/programBlock.ts";
 import { loadTarget, targetFromJson } from "../../../runtime/files/targetFiles.ts";
 import type { Device as CellDevice } from "../../../targets/device.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
+import { second } from "../../../targets/units.ts";
 import { Random } from "../../support/randomGraph.ts";
 
 /** What a test needs of a target. */
@@ -158,7 +159,7 @@ export function compileBlock(
     block: { graph: blocks[0]!.graph, crossbar: crossbars.config.blocks[0]! },
     setting: {
       config: crossbars.config, cells, imperfections: imperfections(only),
-      seed: options.seed ?? 1, time: options.time ?? 1, read: (name) => stored.get(name)!,
+      seed: options.seed ?? 1, time: second(options.time ?? 1), read: (name) => stored.get(name)!,
       noise: { temperature: temperature.value, bandwidth: bandwidth.value, read: read.value },
     },
   };

@@ -7,7 +7,7 @@ import type { Device } from "../../../targets/device.ts";
 import {
   driftExponent, programmingSigma, readSigma, relaxation,
 } from "../../../targets/deviceModel.ts";
-import type { Second, Siemens } from "../../../targets/units.ts";
+import { second, siemens, type Second, type Siemens } from "../../../targets/units.ts";
 
 const none: CellFaults = { programming: false, drift: false };
 const N = 20000;
@@ -18,7 +18,7 @@ function programmed(
 ): ProgrammedCells {
   const { gMin, gMax } = device.window;
   return new ProgrammedCells(
-    { device, gMin: gMin.value * scale, gMax: gMax.value * scale },
+    { device, gMin: siemens(gMin.value * scale), gMax: siemens(gMax.value * scale) },
     new Float64Array(N).fill(g), keyOf(seed, device.name), { ...none, ...faults });
 }
 
@@ -70,9 +70,9 @@ describe.each(deviceNames())("%s", (name) => {
     const g = share(device, 0.6);
     const cells = programmed(device, g, { programming: true, drift: true });
     const later = 3600 * 24;
-    expect(cells.at(later)).toEqual(cells.at(later));
+    expect(cells.at(second(later))).toEqual(cells.at(second(later)));
     if (device.time.kind !== "none" || distribution !== "normal") return;
-    const [young, old] = [cells.at(t0), cells.at(later)];
+    const [young, old] = [cells.at(t0), cells.at(second(later))];
     const sigmaAt = (t: number): number =>
       programmingSigma(device, g as Siemens, t as Second);
     for (let i = 0; i < 100; i++) {
@@ -84,7 +84,7 @@ describe.each(deviceNames())("%s", (name) => {
   it("ages as stated when only time acts", () => {
     const g = share(device, 0.6);
     for (const t of [t0 * 10, 1e5]) {
-      const cells = programmed(device, g, { drift: true }).at(t);
+      const cells = programmed(device, g, { drift: true }).at(second(t));
       if (device.time.kind === "none") {
         expect(new Set(cells)).toEqual(new Set([g]));
       } else if (device.time.kind === "log-time") {
@@ -104,7 +104,7 @@ describe.each(deviceNames())("%s", (name) => {
     const g = share(device, 0.5);
     const cells = programmed(device, g, {});
     const own = readSigma(device, g as Siemens, 1000 as Second);
-    const [sigma] = cells.readSigma(Float64Array.of(g), 1000, 0.02);
+    const [sigma] = cells.readSigma(Float64Array.of(g), second(1000), 0.02);
     expect(sigma).toBeCloseTo(Math.sqrt(own ** 2 + (0.02 * g) ** 2), 15);
   });
 });
@@ -116,7 +116,7 @@ describe("stuck cells", () => {
     const stuck = [Number.NaN, 3e-6, Number.NaN, 0];
     const cells = (held?: readonly number[]): Float64Array => new ProgrammedCells(
       { device, gMin: gMin.value, gMax: gMax.value }, new Float64Array(4).fill(1e-5),
-      keyOf(1, "x"), { programming: true, drift: true }, held).at(1e4);
+      keyOf(1, "x"), { programming: true, drift: true }, held).at(second(1e4));
     const free = cells();
     expect([...cells(stuck)]).toEqual([free[0], 3e-6, free[2], 0]);
   });
@@ -126,7 +126,7 @@ describe("two arrays", () => {
   it("of the same seed are alike, of different keys are not", () => {
     const device = loadDevice("rram-wan2022-aihwkit");
     const at = (seed: number): Float64Array =>
-      programmed(device, share(device, 0.5), { programming: true }, 1, seed).at(1);
+      programmed(device, share(device, 0.5), { programming: true }, 1, seed).at(second(1));
     expect(at(1)).toEqual(at(1));
     const [a, b] = [at(1), at(2)];
     expect(a.filter((x, i) => x === b[i]).length).toBeLessThan(10);

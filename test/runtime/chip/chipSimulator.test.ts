@@ -11,6 +11,7 @@ import { InterpreterDevice } from "../../../runtime/device/interpreter/interpret
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { hybridNames } from "../../compiler/emit/crossbar/blocks.ts";
 import { Random } from "../../support/randomGraph.ts";
+import type { Second } from "../../../targets/units.ts";
 import { testTarget, type TestTarget } from "./blocks.ts";
 import { testNetwork } from "./network.ts";
 
@@ -143,7 +144,7 @@ describe("calibration", () => {
 
   it("refuses times before the cells were programmed", async () => {
     const { source } = await testNetwork(testTarget("hermes-pcm"), wasm);
-    expect(() => new ChipSimulator(wasm, source, { seed: 1, time: -1 }))
+    expect(() => new ChipSimulator(wasm, source, { seed: 1, time: -1 as Second }))
       .toThrow(/time: cells cannot be read -1 s after programming/);
   });
 });

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import type { Compensation } from "../../../runtime/chip/compensation.ts";
+import { storedWeights } from "../../../runtime/chip/idealBlock.ts";
 import { layoutOf } from "../../../runtime/chip/layout.ts";
 import { programBlock } from "../../../runtime/chip/programBlock.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
@@ -22,8 +23,8 @@ const target = testTarget("hermes-pcm", {
 
 function weightsOf(compensation: Compensation, time: number, trial = 0): Float32Array {
   const { block, setting } = compileBlock(graph, target, ["drift"], { time });
-  return programBlock(block, { ...setting, compensation }, layoutOf(setting.config, block.crossbar),
-    trial, false).weights;
+  return programBlock(storedWeights(block), { ...setting, compensation },
+    layoutOf(setting.config, block.crossbar), trial, false).weights;
 }
 
 const magnitude = (xs: ArrayLike<number>): number =>
@@ -67,8 +68,9 @@ describe("an array of phase-change cells after a month", () => {
   it("amplifies its read noise with the signal", () => {
     const { block, setting } = compileBlock(graph, target, ["drift", "readNoise"], { time: MONTH });
     const layout = layoutOf(setting.config, block.crossbar);
-    const plain = programBlock(block, setting, layout, 0, true);
-    const back = programBlock(block, { ...setting, compensation: "column" }, layout, 0, true);
+    const plain = programBlock(storedWeights(block), setting, layout, 0, true);
+    const back =
+      programBlock(storedWeights(block), { ...setting, compensation: "column" }, layout, 0, true);
     for (let c = 0; c < OUTPUTS; c++) {
       const gain = magnitude(column(back.weights, c)) / magnitude(column(plain.weights, c));
       expect(back.variance![c * K]! / plain.variance![c * K]!).toBeCloseTo(gain ** 2, 4);

@@ -1,5 +1,6 @@
 /** Stuck cells: shares as stated at four standard errors, lines that die, maps that are read. */
 import { describe, expect, it } from "vitest";
+import type { CellTechnology } from "../../../runtime/chip/cells.ts";
 import { drawStuck, parseFaultMap } from "../../../runtime/chip/faults.ts";
 import { keyOf } from "../../../runtime/chip/normal.ts";
 import { deviceNames, loadDevice } from "../../../runtime/files/targetFiles.ts";
@@ -12,7 +13,7 @@ const N = size.rows * size.columns;
 const near = (count: number, p: number, n = N): void =>
   expect(Math.abs(count / n - p)).toBeLessThanOrEqual(4 * Math.sqrt((p * (1 - p)) / n));
 
-function technology(device: Device): { device: Device; gMin: number; gMax: number } {
+function technology(device: Device): CellTechnology {
   const { gMin, gMax } = device.window;
   return { device, gMin: gMin.value, gMax: gMax.value };
 }

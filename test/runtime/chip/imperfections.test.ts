@@ -10,6 +10,7 @@ import { idealGraph } from "../../../runtime/chip/idealBlock.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import { keyOf, normalAt } from "../../../runtime/chip/normal.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
+import { siemens } from "../../../targets/units.ts";
 import { hybridNames } from "../../compiler/emit/crossbar/blocks.ts";
 import {
   compileBlock, product, randomCases, testTarget, type CompiledBlock,
@@ -45,7 +46,8 @@ function cellsOf({ block, setting }: CompiledBlock, trial: number): OracleChip["
   const { gMinSiemens: gMin, gMaxSiemens: gMax } = setting.config.cell;
   return (id) => {
     const tile = block.crossbar.tiles.find((t) => t.id === id)!;
-    const technology = { device: setting.cells, gMin, gMax };
+    const technology =
+      { device: setting.cells, gMin: siemens(gMin), gMax: siemens(gMax) };
     const key = keyOf(setting.seed, "cells", trial, id);
     const { array } = setting.config;
     const faults = drawStuck(technology, key, array);
@@ -143,7 +145,7 @@ describe.each(small)("%s", (_, target) => {
 describe("converters that differ", () => {
   it.each([
     ["one per column", { "adc.share": 1 }], ["one for five columns", { "adc.share": 5 }],
-    ["reads of few rows", { "adc.share": 3, "array.rowsAtOnce": 5 }],
+    ["reads of few rows", { "adc.share": 3, "array.rowsAtOnce": 5, mode: "wordline" }],
   ])("%s: have the gain and offset that was drawn for them", async (_, changes) => {
     const target = testTarget("neurram-rram", {
       "array.rows": 20, "array.columns": 10, "adc.gainSpread": 0.05, "adc.offsetSpread": 0.02,

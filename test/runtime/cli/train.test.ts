@@ -65,6 +65,24 @@ describe("train", () => {
     expect(await refusal(file, ...few, "--block-size", "2")).toMatch(/blocks of an ff-EBM file/);
   });
 
+  test("leaves a card where the whole test set was measured, so that a chip can be too", async () => {
+    const out = join(folder, "card");
+    const { report } = await train("mnist-dhn", "--data", "mnist:train[0:256]", "--epochs", "1",
+      "-o", out);
+    const card = JSON.parse(readFileSync(join(out, "model.json"), "utf8")) as object;
+    expect(card).toMatchObject({ dataset: "mnist", measuredAccuracy: report.accuracy });
+    const artifact = join(folder, "chip");
+    const compiled = await crosstie("compile", join(out, "model.onnx"), "--target", "isaac-rram",
+      "-o", artifact, "--json");
+    expect(JSON.parse(compiled.stdout)).toMatchObject({ energy: { needsTraining: false } });
+    const simulated = await crosstie("simulate", artifact, "--data", "mnist:test[0:50]",
+      "--trials", "1", "--only", "levels", "--json");
+    expect(simulated.code, simulated.stderr).toBe(0);
+    const { accuracy } = JSON.parse(simulated.stdout) as { accuracy: { digital: number } };
+    expect(accuracy.digital).toBeGreaterThan(0.4);
+    expect(existsSync(join(folder, "file", "model.json"))).toBe(false);
+  });
+
   test("hands every option on", async () => {
     const { report } = await train("mnist-dhn", ...few, "--epochs", "1", "--algorithm", "n-ep",
       "--beta", "0.3", "--free-sweeps", "7", "--nudged-sweeps", "5", "--order", "synchronous",
@@ -98,7 +116,8 @@ describe("train refuses", () => {
     [["--rate", "block0=fast"], /--rate: "block0=fast" gives no layer a factor/],
     [["--beta", "0"], /--beta: "0" is not a number above 0/],
     [["--block-size", "2"], /--block-size: The blocks of mnist-dhn are what its recipe says/],
-    [["--chip", "simulated"], /--chip: Blocks do not relax on the simulated chip yet/],
+    [["--chip", "simulated", "--only", "converters"], /--only: converters are no part/],
+    [["--target", "isaac-rram"], /--target: there is no simulated chip to heed it/],
     [["--algorithm", "h-ep"], /clamp units of .* are not holomorphic.*sigmoid, tanh or linear/],
     [["--resume"], /--resume: there is no folder to resume from/],
   ])("%s, naming the option and the remedy", async (words, message) => {

@@ -1,0 +1,228 @@
+/**
+ * A model whose products run on a simulated chip: where its parameters are weights of a product,
+ * what the chip holds in their place. Forward and transposed reads may share an array (each is then
+ * exactly the other's transpose, by reciprocity) or have one each, whose cells err independently.
+ *
+ * The chip is in the loop as the matrices that its arrays come to, drawn by `chip/chipWeights.ts`;
+ * a chip may be drawn anew at every step, which is training for any chip (noise injection with a
+ * straight-through gradient: what is learnt moves the weights that are wanted). Converters are
+ * outside: units relax behind them.
+ */
+import type { FfEbm, Stage } from "../../compiler/energy/ffEbm.ts";
+import { verifyFfEbm } from "../../compiler/energy/ffEbm.ts";
+import { copyName, untie } from "../../compiler/energy/field.ts";
+import { UserError } from "../../compiler/errors.ts";
+import { evaluateNode } from "../../compiler/graph/evaluate.ts";
+import { isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
+import { tensor, type Tensor } from "../../compiler/graph/tensor.ts";
+import { matrixView, type MatrixView } from "../../compiler/partition/units.ts";
+import { putOnChip, type HeldWeights, type WeightChip } from "../chip/chipWeights.ts";
+import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
+import { Helpers } from "./helpers.ts";
+
+export const readDirections = ["same", "separate"] as const;
+/** Whether transposed reads use the array of the forward reads or one of their own. */
+export type ReadDirections = (typeof readDirections)[number];
+
+export const chipChoices = ["every-step", "one"] as const;
+export type Chips = (typeof chipChoices)[number];
+
+export interface LearningChip {
+  readonly chip: WeightChip;
+  readonly directions: ReadDirections;
+  /** Whether every step of training meets another chip, or all of them chip 0. */
+  readonly chips: Chips;
+}
+
+/** A parameter as the weights of a product. */
+interface Placed {
+  readonly view: MatrixView;
+  readonly shape: readonly number[];
+  /** Element of the parameter behind every weight; in order without it. */
+  readonly order: ArrayLike<number> | undefined;
+}
+
+/** The parameters of a model that are weights of a product, by name. */
+export function placedParameters(model: FfEbm): Map<string, Placed> {
+  const names = new Set(model.parameters.map(({ name }) => name));
+  const found = new Map<string, Placed>();
+  for (const graph of [...model.stages, model.loss].flatMap(graphsOf)) {
+    for (const node of graph.nodes) {
+      if (!isOp(node, "conv") && !isOp(node, "dot")) continue;
+      for (const side of isOp(node, "conv") ? [1] as const : [0, 1] as const) {
+        const traced = trace(node.inputs[side] as Value, names);
+        if (!traced || found.has(traced.name)) continue;
+        const { shape } = traced.elements;
+        found.set(traced.name, {
+          shape, view: matrixView(node as Node<"conv"> | Node<"dot">, side, shape),
+          order: traced.isMoved ? traced.elements.data : undefined,
+        });
+      }
+    }
+  }
+  return found;
+}
+
+const graphsOf = (stage: Stage): Graph[] => (stage.kind === "digital" ? [stage.graph]
+  : [stage.block.kind === "energy" ? stage.block.interaction : stage.block.field]);
+
+interface Traced {
+  readonly name: string;
+  /** Flat index in the parameter, element by element. */
+  readonly elements: Tensor;
+  readonly isMoved: boolean;
+}
+
+/** A parameter, or one whose elements are only moved. */
+function trace(value: Value, parameters: ReadonlySet<string>): Traced | undefined {
+  const { node, type: { shape } } = value;
+  if (!node) {
+    if (!parameters.has(value.name)) return undefined;
+    const fixed = shape as readonly number[];
+    const size = fixed.reduce((p, d) => p * d, 1);
+    const data = Float64Array.from({ length: size }, (_, i) => i);
+    return {
+      name: value.name, isMoved: false,
+      elements: { dtype: "float32", shape: fixed, data, splat: false },
+    };
+  }
+  if (!isOp(node, "transpose") && !isOp(node, "reshape")) return undefined;
+  const from = trace(node.inputs[0] as Value, parameters);
+  return from &&
+    { ...from, isMoved: true, elements: evaluateNode(node, [from.elements], {}, "f64") };
+}
+
+export class OnChip {
+  /** What runs: blocks untied where each direction has its own arrays. */
+  readonly model: FfEbm;
+  readonly #engine: Engine;
+  readonly #helpers: Helpers;
+  readonly #learning: LearningChip;
+  readonly #placed: ReadonlyMap<string, Placed>;
+  /** Parameter of the running model -> parameter that is trained. */
+  readonly #origin: ReadonlyMap<string, string>;
+  /** What the chip now in use adds to each weight. */
+  #errors = new Map<string, Held>();
+
+  /** @throws UserError when the model has no product with weights in it */
+  constructor(engine: Engine, model: FfEbm, learning: LearningChip) {
+    this.#engine = engine;
+    this.#helpers = new Helpers(engine);
+    this.#learning = learning;
+    this.#placed = placedParameters(model);
+    if (this.#placed.size === 0) {
+      throw new UserError(`${model.name} has no product with trained weights`, {
+        place: "--chip", remedy: "leave --chip away, or give a model with dense or conv layers",
+      });
+    }
+    const { running, origin } = learning.directions === "separate" ? untied(model)
+      : { running: model, origin: new Map(model.parameters.map(({ name }) => [name, name])) };
+    this.model = running;
+    this.#origin = origin;
+  }
+
+  /**
+   * What the chip holds when these parameters are wanted; to be given back by `release`.
+   * @param step decides which chip
+   * @param read phases see different read noise by different numbers
+   */
+  async load(parameters: HeldMap, step: number, read = 0): Promise<Map<string, Held>> {
+    return this.#loadChip(parameters, this.#isOne ? 0 : step, read);
+  }
+
+  /** As `load`, on a chip that no step of training has seen, unless all are on one. */
+  async loadUnseen(parameters: HeldMap, number: number): Promise<Map<string, Held>> {
+    return this.#loadChip(parameters, this.#isOne ? 0 : UNSEEN + number, 0);
+  }
+
+  get #isOne(): boolean {
+    return this.#learning.chips === "one";
+  }
+
+  async #loadChip(parameters: HeldMap, trial: number, read: number): Promise<Map<string, Held>> {
+    releaseAll(this.#engine, this.#errors.values());
+    this.#errors = await this.#draw(parameters, trial, read);
+    const loaded = new Map([...this.model.parameters].map(({ name }) =>
+      [name, parameters.get(this.#origin.get(name) as string) as Held]));
+    for (const [name, error] of this.#errors) {
+      loaded.set(name, await this.#helpers.sum([loaded.get(name) as Held, error]));
+    }
+    return loaded;
+  }
+
+  /** Gives back what `load` made; the parameters that it was made from stay. */
+  release(loaded: HeldMap): void {
+    releaseAll(this.#engine, [...this.#errors.keys()].map((name) => loaded.get(name) as Held));
+  }
+
+  /** Gradients of the parameters that are trained, from those of the running model. */
+  async gradients(found: Map<string, Held>): Promise<Map<string, Held>> {
+    const out = new Map<string, Held>();
+    for (const [name, held] of found) {
+      const own = this.#origin.get(name) ?? name;
+      const before = out.get(own);
+      if (!before) {
+        out.set(own, held);
+        continue;
+      }
+      out.set(own, await this.#helpers.sum([before, held]));
+      releaseAll(this.#engine, [before, held]);
+    }
+    return out;
+  }
+
+  async #draw(
+    parameters: HeldMap, trial: number, read: number,
+  ): Promise<Map<string, Held>> {
+    const errors = new Map<string, Held>();
+    const { chip } = this.#learning;
+    for (const { name } of this.model.parameters) {
+      const own = this.#origin.get(name) as string;
+      const placed = this.#placed.get(own);
+      if (!placed) continue;
+      const { shape, data } = await this.#engine.read(parameters.get(own) as Held);
+      const wanted = Float32Array.from({ length: data.length }, (_, i) =>
+        data[placed.order?.[i] ?? i] as number);
+      const held: HeldWeights = putOnChip(chip, { name, ...placed }, wanted, trial);
+      const seen = chip.imperfections.readNoise ? held.noisy(read) : held.weights;
+      const error = new Float32Array(data.length);
+      seen.forEach((w, i) => {
+        error[placed.order?.[i] ?? i] = w - (wanted[i] as number);
+      });
+      errors.set(name, this.#engine.hold(tensor("float32", shape, error)));
+    }
+    return errors;
+  }
+
+  /** Frees what is kept between steps. */
+  destroy(): void {
+    releaseAll(this.#engine, this.#errors.values());
+    this.#errors.clear();
+  }
+}
+
+/** Numbers of chips that no training step reaches. */
+const UNSEEN = 2 ** 31;
+
+/** The model with blocks that have a copy of every weight for each direction. */
+function untied(model: FfEbm): { running: FfEbm; origin: Map<string, string> } {
+  const origin = new Map<string, string>();
+  const shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
+  const stages = model.stages.map((stage): Stage => {
+    if (stage.kind === "digital" || stage.block.kind === "field") return stage;
+    const block = untie(stage.block);
+    for (const { name } of stage.block.parameters) {
+      for (const copy of block.states.map((state) => copyName(name, state.name))) {
+        if (block.parameters.some((p) => p.name === copy)) origin.set(copy, name);
+      }
+    }
+    return { ...stage, block };
+  });
+  const copied = new Set(origin.values());
+  const parameters = [
+    ...model.parameters.filter(({ name }) => !copied.has(name)),
+    ...[...origin].map(([name, own]) => ({ name, shape: shapes.get(own) as readonly number[] })),
+  ];
+  for (const { name } of parameters) if (!origin.has(name)) origin.set(name, name);
+  return { running: verifyFfEbm({ ...model, parameters, stages }), origin };
+}
