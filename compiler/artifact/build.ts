@@ -37,6 +37,9 @@ export interface PlanSource {
   /** Further targets whose arrays hold units. */
   readonly others?: Plan["others"];
   readonly tiles: number;
+  /** Layers per block that were asked for, and the blocks that relax. */
+  readonly blockSize?: number | undefined;
+  readonly energy?: Plan["energy"];
   readonly card?: unknown;
 }
 
@@ -107,8 +110,9 @@ export function buildPlan(source: PlanSource): BuiltPlan {
       ...(arrays === undefined ? {} : { arrays }),
       ...(replicas === undefined ? {} : { replicas }),
       ...(source.figures === undefined ? {} : { figures: { ...source.figures } }),
-      blockSize: 1,
+      blockSize: source.blockSize ?? 1,
     },
+    ...(source.energy === undefined ? {} : { energy: source.energy }),
     inputs: compiled.graph.inputs.map((v) => value(v.name, v)),
     outputs: compiled.graph.outputs.map((o) => value(o.name, o.value)),
     segments,

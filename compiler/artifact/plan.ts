@@ -63,6 +63,15 @@ const valueSchema = z.strictObject({
   shape: z.array(z.string()),
 });
 
+/** Blocks that relax: their layers settle together, `sweeps` sweeps from zero. */
+const energySchema = z.strictObject({
+  blocks: z.array(z.strictObject({ name: z.string(), layers: z.array(z.string()).min(1) })),
+  sweeps: count.min(1),
+  /** True when feedforward layers were merged: the weights know nothing of the way back yet. */
+  needsTraining: z.boolean(),
+});
+export type PlanEnergy = z.output<typeof energySchema>;
+
 const shaderSchema = z.strictObject({
   kernel: z.string(),
   file: z.string().regex(/^kernels\/[A-Za-z0-9_]+\.wgsl$/, "a file in kernels/"),
@@ -95,6 +104,8 @@ export const planSchema = z.strictObject({
     figures: z.record(z.string(), finite).optional(),
     blockSize: count.min(1),
   }),
+  /** Energy blocks, where the model has some. */
+  energy: energySchema.optional(),
   inputs: z.array(valueSchema),
   outputs: z.array(valueSchema),
   segments: z.array(segmentSchema),

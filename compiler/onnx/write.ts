@@ -26,7 +26,9 @@ type TensorProto = NonNullable<Parameters<typeof onnx.TensorProto.create>[0]>;
 type ValueInfoProto = NonNullable<Parameters<typeof onnx.ValueInfoProto.create>[0]>;
 type FunctionProto = NonNullable<Parameters<typeof onnx.FunctionProto.create>[0]>;
 
-const [opset, irVersion] = [21, 10];
+/** The operator set that files are written in. */
+export const writtenOpset = 21;
+const irVersion = 10;
 
 /** A repeated element is written as such from this many elements on. */
 const largeSplat = 64;
@@ -210,7 +212,7 @@ class Writer implements NodeWriter {
     this.#reserve([...graph.inputs, ...graph.outputs]);
     this.#outputsAs(this.#body(graph));
     return {
-      name: graph.name, domain: functionDomain, opsetImport: [{ domain: "", version: opset }],
+      name: graph.name, domain: functionDomain, opsetImport: [{ domain: "", version: writtenOpset }],
       input: graph.inputs.map(({ name }) => name), output: graph.outputs.map(({ name }) => name),
       node: this.#nodes,
     };
@@ -223,7 +225,7 @@ class Writer implements NodeWriter {
     const own = functions.length === 0 ? [] : [{ domain: functionDomain, version: 1 }];
     return onnx.ModelProto.encode({
       irVersion, producerName: "crosstie", functions,
-      opsetImport: [{ domain: "", version: opset }, ...own],
+      opsetImport: [{ domain: "", version: writtenOpset }, ...own],
       metadataProps: metadata.map(([key, value]) => ({ key, value })),
       graph: {
         name: this.#place || "graph", node: this.#nodes, initializer: this.#weights,

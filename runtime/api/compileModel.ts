@@ -18,6 +18,7 @@ import { withFigures, type Figures } from "../files/targetFigures.ts";
 import { renderReport } from "../page/report.ts";
 import { arraysOfAll, type Capacity } from "../partition/capacity.ts";
 import { highsSolver } from "../partition/highsSolver.ts";
+import { withEnergyBlocks } from "./energyBlocks.ts";
 import { VERSION } from "./version.ts";
 
 export interface CompileRequest {
@@ -33,6 +34,8 @@ export interface CompileRequest {
   readonly capacity?: Capacity;
   /** Copies of busy layers: up to so many, or exactly so many by name; one unless given. */
   readonly replicas?: Replicas | undefined;
+  /** Consecutive layers per energy block; 1, unless given, keeps the model's meaning. */
+  readonly blockSize?: number | undefined;
   /** Numbers for symbolic sizes. */
   readonly bind?: Readonly<Record<string, number>>;
   /** Where to write the artifact; nothing is written without it. */
@@ -56,7 +59,9 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
   const hybrids = others.map(hybridOf);
   const model = await loadModel(request.model);
   const card = await loadCard(request.model);
-  const { graph } = importModel(model, request.bind ? { bind: request.bind } : {});
+  const imported = importModel(model, request.bind ? { bind: request.bind } : {});
+  const { blockSize = 1 } = request;
+  const { graph, energy } = withEnergyBlocks(model, imported.graph, blockSize);
   const compiled = compile(graph, {
     target,
     ...(hybrids.length === 0 ? {} : { others: hybrids }),
@@ -79,7 +84,7 @@ export async function compileModel(request: CompileRequest): Promise<CompileResu
         target: json as Record<string, unknown>, device: deviceJson as Record<string, unknown>,
       })),
     }),
-    tiles: crossbars?.tiles ?? 0,
+    tiles: crossbars?.tiles ?? 0, blockSize, energy,
     ...(card ? { card } : {}),
   });
   if (request.out === undefined) return { compiled, loaded, others, plan: built.plan };

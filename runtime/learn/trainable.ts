@@ -7,12 +7,12 @@
  */
 import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
 import { readFfEbm, type FfEbmFile } from "../../compiler/energy/ffEbmFile.ts";
-import { ffEbmFromGraph } from "../../compiler/energy/fromGraph.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { importModel } from "../../compiler/onnx/import.ts";
 import type { Model } from "../../compiler/onnx/model.ts";
 import type { Preprocessing } from "../../models/card.ts";
-import { buildFfEbm, costRules, startValues } from "../../models/ffEbm.ts";
+import { buildFfEbm, startValues } from "../../models/ffEbm.ts";
+import { importedFfEbm, importedTraining } from "../../models/imported.ts";
 import { recipes, type Recipe, type RecipeTraining } from "../../models/recipes.ts";
 import { loadCard } from "../data/card.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
@@ -39,11 +39,6 @@ export interface TrainableRequest {
   /** Layers per block, for ONNX models; 1 keeps the file's meaning. */
   readonly blockSize?: number | undefined;
 }
-
-/** For models that bring no settings of their own: small steps around trained weights. */
-const imported: RecipeTraining = {
-  beta: 0.2, freeSweeps: 15, nudgedSweeps: 10, learningRate: 1e-4, decay: 0, batch: 64, epochs: 1,
-};
 
 function fromRecipe(recipe: Recipe): Trainable {
   const built = buildFfEbm(recipe.plan);
@@ -80,17 +75,12 @@ async function fromFeedforward(
   model: Model, path: string, blockSize: number,
 ): Promise<Trainable> {
   const card = await loadCard(path);
-  // The statistics that a batch-norm was trained with are no weights.
-  const statistics = new Set(model.graph.nodes.flatMap(({ operator, inputs }) =>
-    (operator === "BatchNormalization" ? inputs.slice(3, 5) : [])));
-  const conversion = ffEbmFromGraph(importModel(model).graph, {
-    blockSize, loss: costRules["cross-entropy"], isFrozen: (name) => statistics.has(name),
-  });
+  const conversion = importedFfEbm(model, importModel(model).graph, blockSize);
   const tensors = new Map([...conversion.parameters].map(([name, { shape, data }]) =>
     [name, { shape, data: Float32Array.from(data) }]));
   return {
     model: conversion.model, start: () => tensors, dataset: card?.dataset,
-    preprocessing: card?.preprocessing, training: imported,
+    preprocessing: card?.preprocessing, training: importedTraining,
     note: conversion.isChanged
       ? "consecutive layers were merged into blocks: this is another model than the file's, and " +
         "needs training" : null,

@@ -11,7 +11,7 @@ import { OBJECTIVES, type Objective } from "../../../compiler/partition/place.ts
 import type { AnalogChoice, Replicas } from "../../../compiler/partition/price.ts";
 import { crossings, HOST, type UnitGraph } from "../../../compiler/partition/unitGraph.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
-import type { Plan } from "../../../compiler/artifact/plan.ts";
+import type { Plan, PlanEnergy } from "../../../compiler/artifact/plan.ts";
 import { compileModel, type CompileResult } from "../../api/compileModel.ts";
 import { parseFigures } from "../../files/targetFigures.ts";
 import type { Capacity } from "../../partition/capacity.ts";
@@ -31,6 +31,8 @@ export interface CompileReport {
     readonly macs: number;
   }[];
   readonly tiles: number;
+  /** Blocks that relax, and whether they were only merged so far; null when there are none. */
+  readonly energy: PlanEnergy | null;
   readonly cost: Plan["cost"];
   readonly objective: string;
   readonly optimal: boolean;
@@ -107,6 +109,7 @@ export function compileReport(result: CompileResult, explain: boolean): CompileR
     target: [result.loaded, ...result.others].map(({ target }) => target.name).join(","),
     segments: plan.segments.map(({ id, kind, nodes, macs }) => ({ id, kind, nodes, macs })),
     tiles: plan.tiles,
+    energy: plan.energy ?? null,
     cost: plan.cost,
     objective: plan.options.objective,
     optimal: plan.partition.optimal,
@@ -165,6 +168,14 @@ export function capacityOption(options: Options): Capacity | undefined {
   return options.integer("capacity", "--capacity", { min: 0 });
 }
 
+function energyText({ blocks, sweeps, needsTraining }: PlanEnergy): string {
+  const several = blocks.filter(({ layers }) => layers.length > 1);
+  const what = `${several.length} energy blocks of several layers, ${sweeps} sweeps`;
+  return needsTraining
+    ? `${what}: merged layers are another model than the file's, and need training first`
+    : what;
+}
+
 export const compileCommand: CommandSpec = {
   name: "compile",
   summary: "Partition a model, emit its kernels and crossbars, and write the artifact.",
@@ -211,7 +222,11 @@ export const compileCommand: CommandSpec = {
       description: "replace a figure of the target: adc=6, array=128, wire.rowSegment=2; repeat",
       repeatable: true,
     },
-    { flags: "--block-size <n>", description: "consecutive units per energy block", default: "1" },
+    {
+      flags: "--block-size <n>",
+      description: "consecutive layers per energy block; above 1 the model needs training",
+      default: "1",
+    },
     { flags: "--bind <sizes>", description: "numbers for symbolic sizes, such as H=224,W=224" },
     { flags: "--explain", description: "print every term of every unit's cost" },
     {
@@ -224,17 +239,12 @@ export const compileCommand: CommandSpec = {
   async run({ args: [model], options, io }): Promise<CompileReport> {
     const path = model as string;
     const level = options.text("print");
-    if (options.integer("blockSize", "--block-size", { min: 1 }) !== 1) {
-      throw new UserError("merging units into larger energy blocks is not supported here", {
-        place: "--block-size",
-        remedy: "Use --block-size 1, which keeps the model's meaning.",
-      });
-    }
     const bind = parseBindings(options.text("bind"));
     const capacity = capacityOption(options);
     const replicas = replicasOption(options);
     const result = await compileModel({
       model: path,
+      blockSize: options.integer("blockSize", "--block-size", { min: 1 }),
       target: options.required(
         "target",
         "--target",
@@ -267,6 +277,7 @@ export const compileCommand: CommandSpec = {
       "",
       `${report.tiles} tiles, ${si(energyJ, "J")} and ${si(latencyS, "s")} per inference, ` +
         `${(areaM2 * 1e6).toPrecision(3)} mm2; ${proof} for ${report.objective}`,
+      ...report.energy === null ? [] : [energyText(report.energy)],
       `artifact: ${report.artifact}`,
     ];
     return [...(report.explainText === undefined ? [] : [report.explainText, ""]), ...lines].join(

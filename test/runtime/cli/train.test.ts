@@ -65,7 +65,7 @@ describe("train", () => {
     expect(await refusal(file, ...few, "--block-size", "2")).toMatch(/blocks of an ff-EBM file/);
   });
 
-  test("leaves a card where the whole test set was measured, so that a chip can be too", async () => {
+  test("leaves a card where the whole test set was measured: a chip can be, too", async () => {
     const out = join(folder, "card");
     const { report } = await train("mnist-dhn", "--data", "mnist:train[0:256]", "--epochs", "1",
       "-o", out);
