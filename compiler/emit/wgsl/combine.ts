@@ -34,6 +34,21 @@ export function accumulate(
   return `${acc} = ${combined(module, op, type, primary(acc), value)};`;
 }
 
+/** `value` of every invocation of a subgroup, reduced; each of them gets it. */
+export function acrossSubgroup(
+  module: Module, op: ReduceKind, type: AccType, value: string,
+): string {
+  // Only on floats is there a NaN, which a largest or smallest value must be.
+  const careful = type === "f32" && op !== "sum" && op !== "prod";
+  const name = careful
+    ? module.use(op === "max" ? "subgroup_maximum" : "subgroup_minimum") : subgroupFunctions[op];
+  return `${name}(${value})`;
+}
+
+const subgroupFunctions: Record<ReduceKind, string> = {
+  sum: "subgroupAdd", prod: "subgroupMul", max: "subgroupMax", min: "subgroupMin",
+};
+
 const assigning: Partial<Record<ReduceKind, string>> = { sum: "+=", prod: "*=" };
 
 const combined = (

@@ -44,6 +44,18 @@ fn minimum(a: f32, b: f32) -> f32 {
   return select(min(a, b), as_f32(0x7fc00000u), is_nan(a) || is_nan(b));
 }`),
 
+  subgroup_maximum: define(["as_f32", "is_nan"], `
+// NaN if any is NaN, which subgroupMax() does not promise.
+fn subgroup_maximum(a: f32) -> f32 {
+  return select(subgroupMax(a), as_f32(0x7fc00000u), subgroupAny(is_nan(a)));
+}`),
+
+  subgroup_minimum: define(["as_f32", "is_nan"], `
+// NaN if any is NaN, which subgroupMin() does not promise.
+fn subgroup_minimum(a: f32) -> f32 {
+  return select(subgroupMin(a), as_f32(0x7fc00000u), subgroupAny(is_nan(a)));
+}`),
+
   sign_of: define(["is_nan"], `
 // NaN for NaN.
 fn sign_of(x: f32) -> f32 {

@@ -119,10 +119,21 @@ export class Module implements Library {
     return made;
   }
 
+  /** Number of this invocation within its subgroup, and how many a full one has, as u32. */
+  subgroup(): { readonly lane: string; readonly size: string } {
+    return {
+      lane: this.#builtin("subgroup_invocation_id", "sublane", "u32"),
+      size: this.#builtin("subgroup_size", "sublanes", "u32"),
+    };
+  }
+
   /** Language features that must be asked for. */
   #enables(): string[] {
     const hasHalves = this.bindings.some((_, i) => this.#storage(i) === "f16");
-    return hasHalves && this.profile.features.f16 ? ["enable f16;"] : [];
+    return [
+      ...(hasHalves && this.profile.features.f16 ? ["enable f16;"] : []),
+      ...(this.#parameters.has("@builtin(subgroup_size)") ? ["enable subgroups;"] : []),
+    ];
   }
 
   /** Element type of a tensor in memory; halves without f16 are read as pairs. */

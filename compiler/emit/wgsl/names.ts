@@ -29,8 +29,8 @@ const reserved = `
 const builtins = `
   abs array atomic bitcast bool ceil clamp cosh exp exp2 f16 f32 floor fma function i32 log log2
   max min private read read_write round select sign sqrt storage storageBarrier subgroupAdd
-  subgroupMax subgroupMin subgroupMul trunc u32 uniform unpack2x16float vec2f vec3u vec4f vec4i
-  vec4u workgroup workgroupBarrier workgroupUniformLoad write
+  subgroupAny subgroupElect subgroupMax subgroupMin subgroupMul trunc u32 uniform unpack2x16float
+  vec2f vec3u vec4f vec4i vec4u workgroup workgroupBarrier workgroupUniformLoad write
 `;
 
 const words = (text: string): string[] => text.split(/\s+/).filter((word) => word !== "");

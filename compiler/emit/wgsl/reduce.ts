@@ -1,13 +1,16 @@
 /**
  * Reductions, and contractions too small or too thin for tiles, in two forms. Serial: one
  * invocation per output runs the whole loop. Shared: the invocations of a workgroup take turns
- * along the reduction and add up their parts in a tree, always in the same order.
+ * along the reduction and add up their parts: subgroup by subgroup where the device has those and
+ * one output per workgroup, else in a tree, always in the same order.
  */
 import type { Dim } from "../../graph/dim.ts";
 import type { ReduceKind } from "../../graph/graph.ts";
 import type { Expr } from "../../kernels/expr.ts";
 import type { ReduceBody, Store } from "../../kernels/kernel.ts";
-import { accTypeOf, accumulate, identityText, type AccType } from "./combine.ts";
+import {
+  accTypeOf, accumulate, acrossSubgroup, identityText, type AccType,
+} from "./combine.ts";
 import { isContiguousAlong, loadIndices, number, type NumberedAxis } from "./linear.ts";
 import { extentOf, type Entry, type Module } from "./module.ts";
 import { decodeAxes, onePerPoint } from "./place.ts";
@@ -151,7 +154,8 @@ function emitShared(module: Module, reduction: Reduction, split: Split): Entry {
   schedule.acc(accText(total, factors[0]), end);
   for (const e of factors) schedule.need(e, loop);
   needStore(schedule, store, end);
-  end.push(`let ${total} = ${parts}[${thread}];`);
+  const hasSubgroups = outputs === 1 && module.profile.features.subgroups;
+  if (!hasSubgroups) end.push(`let ${total} = ${parts}[${thread}];`);
   schedule.place();
 
   const length = module.size(extentOf(reduceAxes)).text;
@@ -159,15 +163,31 @@ function emitShared(module: Module, reduction: Reduction, split: Split): Entry {
   loop.push(step(module, schedule, reduction, type, acc));
   root.block(
     `for (var ${position} = ${slice}; ${position} < ${length}; ${position} += ${slices})`, loop);
-  root.push(`${parts}[${thread}] = ${acc};`, "workgroupBarrier();");
-  const half = names.fresh("half");
-  const other = `${parts}[${thread} + ${half}${outputs === 1 ? "" : ` * ${outputs}`}]`;
-  root.block(`for (var ${half} = ${slices / 2}; ${half} > 0; ${half} /= 2)`, [
-    `if (${slice} < ${half}) {`,
-    `  ${accumulate(module, op, type, `${parts}[${thread}]`, primary(other))}`,
-    "}",
-    "workgroupBarrier();",
-  ]);
+  if (hasSubgroups) {
+    // The first invocation of a subgroup stands for it, wherever the device put it.
+    const part = names.fresh("part");
+    const none = identityText(module, op, factors[0].type);
+    root.push(
+      `let ${part} = ${acrossSubgroup(module, op, type, acc)};`,
+      `${parts}[${thread}] = select(${none}, ${part}, subgroupElect());`,
+      "workgroupBarrier();",
+      `${acc} = ${none};`);
+    const { lane, size: step } = module.subgroup();
+    const i = names.fresh("i");
+    root.block(`for (var ${i} = ${lane}; ${i} < ${slices}u; ${i} += ${step})`,
+      [accumulate(module, op, type, acc, primary(`${parts}[${i}]`))]);
+    root.push(`let ${total} = ${acrossSubgroup(module, op, type, acc)};`);
+  } else {
+    root.push(`${parts}[${thread}] = ${acc};`, "workgroupBarrier();");
+    const half = names.fresh("half");
+    const other = `${parts}[${thread} + ${half}${outputs === 1 ? "" : ` * ${outputs}`}]`;
+    root.block(`for (var ${half} = ${slices / 2}; ${half} > 0; ${half} /= 2)`, [
+      `if (${slice} < ${half}) {`,
+      `  ${accumulate(module, op, type, `${parts}[${thread}]`, primary(other))}`,
+      "}",
+      "workgroupBarrier();",
+    ]);
+  }
   end.push(...storeLines(module, names, schedule, store));
   const isExact = typeof count === "number" && count % outputs === 0 && module.isLine(grid);
   const limit = isExact ? "" : ` && ${output} < ${module.size(count).text}`;
@@ -175,6 +195,7 @@ function emitShared(module: Module, reduction: Reduction, split: Split): Entry {
   const over = reduceAxes.map((a) => a.name).join(", ");
   return {
     workgroupSize: size, grid, body: root.lines,
-    schedule: `${op} over ${over}: workgroups of ${outputs} outputs x ${slices} invocations`,
+    schedule: `${op} over ${over}: workgroups of ${outputs} outputs x ${slices} invocations` +
+      (hasSubgroups ? ", by subgroups" : ""),
   };
 }
