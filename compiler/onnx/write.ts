@@ -212,7 +212,8 @@ class Writer implements NodeWriter {
     this.#reserve([...graph.inputs, ...graph.outputs]);
     this.#outputsAs(this.#body(graph));
     return {
-      name: graph.name, domain: functionDomain, opsetImport: [{ domain: "", version: writtenOpset }],
+      name: graph.name, domain: functionDomain,
+      opsetImport: [{ domain: "", version: writtenOpset }],
       input: graph.inputs.map(({ name }) => name), output: graph.outputs.map(({ name }) => name),
       node: this.#nodes,
     };
