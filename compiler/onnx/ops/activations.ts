@@ -27,15 +27,14 @@ const channelSlope = (b: Builder, x: Value, slope: Value): Value => (rankOf(slop
 
 const prelu = (b: Builder, x: Value, slope: Value): Value => positiveOr(b, x, b.mul(x, slope));
 
-/** gelu(x) = x/2 (1 + erf(x / sqrt 2)), or its tanh approximation. */
-const gelu: Rule = (c) => {
-  const [{ b }, x] = [c, c.input(0)];
-  const inner = c.choice("approximate", "none", "tanh") === "none"
+/** x/2 (1 + erf(x / sqrt 2)), or its tanh approximation. */
+export function gelu(b: Builder, x: Value, approximate: "none" | "tanh"): Value {
+  const inner = approximate === "none"
     ? b.unary("erf", scaled(b, x, Math.SQRT1_2))
     : b.unary("tanh", scaled(b,
       b.addition(x, scaled(b, b.mul(b.mul(x, x), x), 0.044715)), Math.sqrt(2 / Math.PI)));
   return b.mul(scaled(b, x, 0.5), b.addition(number(b, x, 1), inner));
-};
+}
 
 const elu = (c: RuleContext, alpha: number): Value => {
   const x = c.input(0);
@@ -137,7 +136,8 @@ export const activations: Family = [
     const x = c.input(0);
     return c.b.mul(x, c.b.unary("tanh", softplus(c.b, x)));
   }, 18),
-  elementwise("Gelu", gelu, 20),
+  elementwise("Gelu", (c) =>
+    gelu(c.b, c.input(0), c.choice("approximate", "none", "tanh")), 20),
   elementwise("Swish", (c) => {
     const [{ b }, x] = [c, c.input(0)];
     return b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1))));
@@ -146,17 +146,6 @@ export const activations: Family = [
     const [{ b }, x] = [c, c.input(0)];
     return b.mul(b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1)))), c.input(1));
   }, 28),
-  {
-    // ONNX Runtime's own: CLIP exporters write it.
-    name: "QuickGelu",
-    domain: "com.microsoft",
-    since: {
-      1: (c) => {
-        const [{ b }, x] = [c, c.input(0)];
-        return b.mul(x, sigmoid(b, scaled(b, x, c.float("alpha", 1.702))));
-      },
-    },
-  },
   elementwise("ThresholdedRelu", (c) => {
     const [{ b }, x] = [c, c.input(0)];
     const above = b.binary("lt", number(b, x, c.float("alpha", 1)), x);

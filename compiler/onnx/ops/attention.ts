@@ -11,7 +11,7 @@ import type { Family, Rule } from "../operator.ts";
 // ---- heads ---------------------------------------------------------------------------------
 
 /** [B, S, H*D] to [B, H, S, D]. */
-function splitHeads(c: RuleContext, v: Value, heads: number): Value {
+export function splitHeads(c: RuleContext, v: Value, heads: number): Value {
   const [batch, steps, width] = shapeOf(v) as [Dim, Dim, Dim];
   const size = c.divided(
     width, heads, `A width of ${String(width)} does not split into ${heads} heads`);
@@ -19,13 +19,13 @@ function splitHeads(c: RuleContext, v: Value, heads: number): Value {
 }
 
 /** [B, H, S, D] to [B, S, H*D]. */
-function joinHeads(b: Builder, v: Value): Value {
+export function joinHeads(b: Builder, v: Value): Value {
   const [batch, heads, steps, size] = shapeOf(v) as [Dim, Dim, Dim, Dim];
   return b.reshape(b.transpose(v, [0, 2, 1, 3]), [batch, steps, mulDims(heads, size)]);
 }
 
 /** Repeats every key or value head for the queries that share it: [B, H, ..] to [B, H*r, ..]. */
-function repeatHeads(b: Builder, v: Value, times: number): Value {
+export function repeatHeads(b: Builder, v: Value, times: number): Value {
   if (times === 1) return v;
   const [batch, heads, ...rest] = shapeOf(v) as [Dim, Dim, ...Dim[]];
   const spread = b.broadcast(unsqueeze(b, v, [2]), [batch, heads, times, ...rest]);
@@ -37,7 +37,7 @@ function repeatHeads(b: Builder, v: Value, times: number): Value {
 const negativeInfinity = (b: Builder, like: Value): Value => b.full(like, -Infinity);
 
 /** Shown or hidden as a bias to add: 0 or -infinity. */
-function biasOf(b: Builder, shown: Value, dtype: Value["type"]["dtype"]): Value {
+export function biasOf(b: Builder, shown: Value, dtype: Value["type"]["dtype"]): Value {
   return b.where(shown, b.full(shown, 0, dtype), b.full(shown, -Infinity, dtype));
 }
 
@@ -80,7 +80,7 @@ function attentionBias(
 }
 
 /** Softmax over keys; a query that sees none attends to nothing instead of giving NaN. */
-function attendTo(b: Builder, scores: Value, bias: Value | undefined): Value {
+export function attendTo(b: Builder, scores: Value, bias: Value | undefined): Value {
   const last = rankOf(scores) - 1;
   if (!bias) return softmax(b, scores, [last]);
   const masked = b.addition(scores, bias);
@@ -125,23 +125,32 @@ const attention: Rule = (c) => {
 
 // ---- RotaryEmbedding -----------------------------------------------------------------------
 
-/** Turns pairs of elements by position: neighbours if interleaved, else one from each half. */
 const rotary: Rule = (c) => {
-  const { b } = c;
   const x = c.ranked(0, 3, 4);
-  const positions = c.optional(3);
   const heads = rankOf(x) === 3 ? splitHeads(c, x, c.int("num_heads")) : x;
+  const out = turn(c, heads, c.input(1), c.input(2), c.optional(3));
+  return rankOf(x) === 3 ? joinHeads(c.b, out) : out;
+};
+
+/**
+ * Turns pairs of elements of [B, H, S, D] by position: neighbours if interleaved, else one from
+ * each half. The caches are [B, S, half], or [positions, half] to take rows of.
+ */
+export function turn(
+  c: RuleContext, heads: Value, cosines: Value, sines: Value, positions: Value | undefined,
+  interleaved = c.flag("interleaved"), part = c.int("rotary_embedding_dim", 0),
+): Value {
+  const { b } = c;
   const whole = c.concrete(dimAt(heads, 3), "The size of a head");
-  const turned = c.int("rotary_embedding_dim", 0) || whole;
+  const turned = part || whole;
   c.check(turned % 2 === 0 && turned <= whole, `${turned} of ${whole} elements cannot be turned`);
   const half = turned / 2;
   // [B, S, half] from the cache, with an axis for the heads.
   const angles = (cache: Value): Value => unsqueeze(b, b.slice(
     positions ? b.gather(cache, positions, 0) : cache, [0, 0, 0],
     [...shapeOf(positions ?? cache).slice(0, 2), half]), [1]);
-  const [cos, sin] = [angles(c.input(1)), angles(c.input(2))];
+  const [cos, sin] = [angles(cosines), angles(sines)];
   const [front, rest] = splitAt(b, heads, 3, [turned, whole - turned]) as [Value, Value];
-  const interleaved = c.flag("interleaved");
   const lead = shapeOf(front).slice(0, 3);
   const pairs = b.reshape(front, interleaved ? [...lead, half, 2] : [...lead, 2, half]);
   const axis = interleaved ? 4 : 3;
@@ -149,9 +158,8 @@ const rotary: Rule = (c) => {
   const real = b.sub(b.mul(p, cos), b.mul(q, sin));
   const imaginary = b.addition(b.mul(p, sin), b.mul(q, cos));
   const both = b.concat([unsqueeze(b, real, [axis]), unsqueeze(b, imaginary, [axis])], axis);
-  const out = b.concat([b.reshape(both, shapeOf(front)), rest], 3);
-  return rankOf(x) === 3 ? joinHeads(b, out) : out;
-};
+  return b.concat([b.reshape(both, shapeOf(front)), rest], 3);
+}
 
 // ---- LinearAttention -----------------------------------------------------------------------
 

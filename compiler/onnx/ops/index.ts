@@ -11,6 +11,9 @@ import { casts } from "./casts.ts";
 import { control } from "./control.ts";
 import { convolution } from "./convolution.ts";
 import { detection } from "./detection.ts";
+import { fused } from "./fused.ts";
+import { fusedAttention } from "./fusedAttention.ts";
+import { fusedQuantised } from "./fusedQuantised.ts";
 import { indexing } from "./indexing.ts";
 import { losses } from "./losses.ts";
 import { math } from "./math.ts";
@@ -28,7 +31,8 @@ import { shapes } from "./shape.ts";
 import { signals } from "./signal.ts";
 
 const families: readonly Family[] = [
-  activations, arithmetic, attentions, casts, control, convolution, detection, indexing, losses,
+  activations, arithmetic, attentions, casts, control, convolution, detection, fused,
+  fusedAttention, fusedQuantised, indexing, losses,
   math, movement, normalization, pooling, products, quantization, random, recurrence, reductions,
   resizing, sampling, shapes, signals,
 ];

@@ -67,13 +67,22 @@ const layerNormalization: Rule = (c) => {
 };
 
 const rmsNormalization: Rule = (c) => {
-  const [{ b }, x, gamma] = [c, c.input(0), c.input(1)];
+  const x = c.input(0);
   const axes = range(c.axis(c.int("axis", -1), rankOf(x)), rankOf(x));
+  return byRootMeanSquare(c, x, c.input(1), axes, 1e-5).y;
+};
+
+/** x / rms(x) * gamma, and 1 / rms(x). */
+export function byRootMeanSquare(
+  c: RuleContext, x: Value, gamma: Value, axes: readonly number[], epsilon: number,
+): { readonly y: Value; readonly inverse: Value } {
+  const { b } = c;
   const wide = stash(c, x);
   const power = b.mean(square(b, wide), axes, true);
-  const rms = b.unary("sqrt", b.addition(power, b.full(power, c.float("epsilon", 1e-5))));
-  return b.mul(b.cast(b.div(wide, rms), gamma.type.dtype), gamma);
-};
+  const rms = b.unary("sqrt", b.addition(power, b.full(power, c.float("epsilon", epsilon))));
+  const y = b.mul(b.cast(b.div(wide, rms), gamma.type.dtype), gamma);
+  return { y, inverse: b.div(b.full(rms, 1), rms) };
+}
 
 /** Until opset 20 scale and bias are one per group, since opset 21 one per channel. */
 const groupNormalization: Rule = (c) => {

@@ -18,8 +18,7 @@ const lowest = (v: Value): number =>
  * specification gives no element there, runtimes divide toward zero and give one, and networks fed
  * images that are a little too small rely on it.
  */
-function pooled(c: RuleContext): { x: Value; s: Spatial } {
-  const x = c.input(0);
+function pooled(c: RuleContext, x: Value = c.input(0)): { x: Value; s: Spatial } {
   const s = spatialOf(c, x, c.ints("kernel_shape"));
   const extents = c.concreteShape(shapeOf(x).slice(2));
   const cut = extents.map((extent, i) => {
@@ -78,8 +77,8 @@ function counts(s: Spatial, extents: readonly number[], includePads: boolean, i:
   });
 }
 
-const averagePool: Rule = (c) => {
-  const { x, s } = pooled(c);
+export function averagePool(c: RuleContext, operand: Value): Value {
+  const { x, s } = pooled(c, operand);
   const { b } = c;
   const n = s.kernel.length;
   const total = b.reduce("sum", windows(c, x, s, 0), windowAxes(rankOf(x), n));
@@ -94,7 +93,7 @@ const averagePool: Rule = (c) => {
     return b.constant(tensor(x.type.dtype, shape, list));
   }).reduce((p, v) => b.mul(p, v));
   return b.div(total, divisor);
-};
+}
 
 /** (sum |x|^p)^(1/p) over `axes`. */
 function norm(c: RuleContext, v: Value, axes: readonly number[], keep: boolean): Value {
@@ -170,7 +169,7 @@ const col2im: Rule = (c) => {
 
 export const pooling: Family = [
   { name: "MaxPool", since: { 1: maxPool } },
-  { name: "AveragePool", since: { 1: averagePool } },
+  { name: "AveragePool", since: { 1: (c) => averagePool(c, c.input(0)) } },
   { name: "LpPool", since: { 1: lpPool } },
   { name: "GlobalMaxPool", since: { 1: global((c, x, axes) => c.b.reduce("max", x, axes, true)) } },
   { name: "GlobalAveragePool", since: { 1: global((c, x, axes) => c.b.mean(x, axes, true)) } },

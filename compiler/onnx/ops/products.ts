@@ -8,7 +8,7 @@ import {
 } from "../lowering.ts";
 import type { Family, Rule } from "../operator.ts";
 
-const gemm: Rule = (c) => {
+export const gemm: Rule = (c) => {
   const { b } = c;
   const [x, y] = [c.ranked(0, 2), c.ranked(1, 2)];
   const left = c.flag("transA") ? swapLastTwo(b, x) : x;

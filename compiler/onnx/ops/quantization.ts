@@ -13,7 +13,7 @@ import { convolve } from "./convolution.ts";
 import { centred } from "./products.ts";
 
 /** Rounds half to even, shifts by the zero point, saturates. */
-function saturate(b: Builder, scaled: Value, zero: Value | undefined, dtype: DType): Value {
+export function saturate(b: Builder, scaled: Value, zero: Value | undefined, dtype: DType): Value {
   const rounded = b.unary("round", b.cast(scaled, "float32"));
   const shifted = zero ? b.addition(rounded, b.cast(zero, "float32")) : rounded;
   const { min, max } = integerRange(dtype);
@@ -48,7 +48,7 @@ function integerType(c: RuleContext, dtype: DType): DType {
     : c.unsupported(`Quantising to ${dtype} is not supported`);
 }
 
-const quantizeLinear: Rule = (c) => {
+export const quantizeLinear: Rule = (c) => {
   const { b } = c;
   const [x, scale, zero] = [c.input(0), c.input(1), c.optional(2)];
   const code = c.int("output_dtype", 0);
@@ -58,7 +58,7 @@ const quantizeLinear: Rule = (c) => {
   return saturate(b, divided, zero && meeting(c, x, zero), dtype);
 };
 
-const dequantizeLinear: Rule = (c) => {
+export const dequantizeLinear: Rule = (c) => {
   const { b } = c;
   const [x, scale, zero] = [c.input(0), c.input(1), c.optional(2)];
   integerType(c, x.type.dtype);
@@ -69,8 +69,8 @@ const dequantizeLinear: Rule = (c) => {
   return b.cast(b.mul(b.cast(shifted, "float32"), factor), dtype);
 };
 
-const dynamicQuantizeLinear: Rule = (c) => {
-  const [{ b }, x] = [c, c.input(0)];
+/** The operand as uint8 over its own range, the step and the zero point. */
+export function dynamicallyQuantised(b: Builder, x: Value): [Value, Value, Value] {
   const all = range(0, rankOf(x));
   const zero = b.scalar("float32", 0);
   const [low, high] = [b.min(reduce(b, "min", x, all, false), zero),
@@ -78,7 +78,7 @@ const dynamicQuantizeLinear: Rule = (c) => {
   const scale = b.div(b.sub(high, low), b.scalar("float32", 255));
   const point = saturate(b, b.unary("neg", b.div(low, scale)), undefined, "uint8");
   return [saturate(b, b.div(x, scale), point, "uint8"), scale, point];
-};
+}
 
 /** acc * scaleA * scaleB / scaleY, rounded and saturated. */
 function requantize(
@@ -119,7 +119,7 @@ const qLinearConv: Rule = (c) => {
 export const quantization: Family = [
   { name: "QuantizeLinear", since: { 10: quantizeLinear } },
   { name: "DequantizeLinear", since: { 10: dequantizeLinear } },
-  { name: "DynamicQuantizeLinear", since: { 11: dynamicQuantizeLinear } },
+  { name: "DynamicQuantizeLinear", since: { 11: (c) => dynamicallyQuantised(c.b, c.input(0)) } },
   { name: "QLinearMatMul", since: { 10: qLinearMatMul } },
   { name: "QLinearConv", since: { 10: qLinearConv } },
 ];
