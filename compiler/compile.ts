@@ -5,7 +5,7 @@
 import type { HybridTarget, Target } from "../targets/schema.ts";
 import { emitWasmModule } from "./emit/wasm/emit.ts";
 import { emitWgsl, type WgslKernel } from "./emit/wgsl/emit.ts";
-import { webGpuDefaults, maxBuffers, type DeviceProfile } from "./emit/wgsl/profile.ts";
+import { webGpuDefaults, maxBuffers, maxBytes, type DeviceProfile } from "./emit/wgsl/profile.ts";
 import type { Graph } from "./graph/graph.ts";
 import { verifyGraph } from "./graph/verify.ts";
 import { formClusters } from "./kernels/cluster.ts";
@@ -22,6 +22,7 @@ import { foldScale } from "./passes/foldScale.ts";
 import { deadCode, type Pass } from "./passes/rewrite.ts";
 import { simplify } from "./passes/simplify.ts";
 import { splitConcat } from "./passes/splitConcat.ts";
+import { splitLarge } from "./passes/splitLarge.ts";
 
 /** In order; each leaves a graph of the same meaning. */
 export const passes: readonly Pass[] = [
@@ -33,8 +34,10 @@ export const passes: readonly Pass[] = [
   deadCode,
 ];
 
-export function optimise(graph: Graph): Graph {
-  return passes.reduce((current, pass) => pass.run(current), graph);
+/** @param profile limits of the device that is to run it, where it has any */
+export function optimise(graph: Graph, profile?: DeviceProfile): Graph {
+  const own = profile ? [splitLarge(maxBytes(profile)), splitConcat] : [];
+  return [...passes, ...own].reduce((current, pass) => pass.run(current), graph);
 }
 
 export interface CompileOptions extends PlaceOptions {
@@ -59,7 +62,7 @@ export interface Placeable {
 
 /** The first half, which depends on no target: any number of targets can be priced from it. */
 export function prepare(imported: Graph, profile: DeviceProfile = webGpuDefaults): Placeable {
-  const graph = verifyGraph(optimise(imported));
+  const graph = verifyGraph(optimise(imported, profile));
   const clusters = formClusters(graph, { maxBuffers: maxBuffers(profile) });
   return { graph, units: formUnits(clusters) };
 }

@@ -49,7 +49,7 @@ export async function openModel(
 ): Promise<Executable> {
   const model = await loadModel(path);
   const { graph, report } = specialise(model, inputs);
-  const program = buildProgram(optimise(graph));
+  const program = buildProgram(optimise(graph, device.profile));
   const session = await Session.create(device, program);
   return { hybrid: new HybridSession(session, []), notes: report.notes };
 }

@@ -3,6 +3,7 @@
  * executor (`runtime/execute`) decides what runs when. Three devices implement this: `wasm`,
  * `webgpu` and `interpreter`.
  */
+import type { DeviceProfile } from "../../compiler/emit/wgsl/profile.ts";
 import type { Kernel } from "../../compiler/kernels/kernel.ts";
 
 export const deviceKinds = ["wasm", "webgpu", "interpreter"] as const;
@@ -45,6 +46,8 @@ export interface Command {
 
 export interface Device {
   readonly info: DeviceInfo;
+  /** Limits that a program for this device should keep to; absent where there are none. */
+  readonly profile?: DeviceProfile;
   /** @throws UserError when the device's memory or buffer limit does not allow it. */
   allocate(length: number): DeviceBuffer;
   free(buffer: DeviceBuffer): void;

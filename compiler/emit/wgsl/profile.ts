@@ -34,5 +34,9 @@ export const webGpuDefaults: DeviceProfile = {
   features: { f16: false, subgroups: false },
 };
 
+/** The largest tensor that the device can hold and a kernel can see, in bytes. */
+export const maxBytes = ({ bindingBytes, bufferBytes }: DeviceProfile): number =>
+  Math.min(bindingBytes, bufferBytes);
+
 /** How many tensors one kernel may touch; symbolic sizes travel in a uniform buffer beside them. */
 export const maxBuffers = (profile: DeviceProfile): number => profile.storageBuffers;

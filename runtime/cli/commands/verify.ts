@@ -14,7 +14,7 @@ import { table } from "../table.ts";
 export const runOn =
   (device: Device) =>
   async (graph: Graph, inputs: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> => {
-    const session = await Session.create(device, buildProgram(optimise(graph)));
+    const session = await Session.create(device, buildProgram(optimise(graph, device.profile)));
     try {
       return await session.run(inputs);
     } finally {
