@@ -58,7 +58,7 @@ export function learningChip(request: LearningChipRequest): LearningChip | undef
     directions: directions ?? "same", chips: chips ?? "every-step",
     chip: {
       target: opened.target, cells: opened.device, seed: request.seed ?? 1,
-      imperfections: chosenImperfections(only ?? inTheLoop), repair, compensation,
+      imperfections: chosenImperfections({ only: only ?? inTheLoop }), repair, compensation,
       time: time === undefined ? undefined : second(time, "--time"),
     },
   };

@@ -113,8 +113,19 @@ export const momentSpecs = (
 ): ParameterSpec[] => parameters.flatMap(({ name, shape }) =>
   ruleOf(optimiser).moments.map((m) => ({ name: momentName(name, m), shape })));
 
+/** What moves parameters along gradients, and keeps them and its moments. */
+export interface Stepping {
+  /** Parameters and moments; valid until the next step but one. */
+  readonly state: HeldMap;
+  /** Step number `t`, from 1. Gradients stay the caller's. */
+  step(gradients: HeldMap, learningRate: number, t: number): Promise<void>;
+  /** Puts other values in place of some parameters. */
+  replace(values: HeldMap): void;
+  release(): void;
+}
+
 /** Steps an optimiser on an engine; owns the moments, and the parameters from the first step on. */
-export class Stepper {
+export class Stepper implements Stepping {
   readonly #engine: Engine;
   readonly #optimiser: Optimiser;
   readonly #prepared: Prepared;

@@ -8,6 +8,8 @@ import { UserError } from "../../compiler/errors.ts";
 import type { RecipeTraining } from "../../models/recipes.ts";
 import type { Solver } from "./blockRunner.ts";
 import type { Optimiser } from "./optimiser.ts";
+import type { PulsedDeviceName } from "../../targets/pulsedDevices.ts";
+import type { PulsedUpdates, PulseRule } from "./pulsed.ts";
 import type { Algorithm, TrainingSettings } from "./train.ts";
 
 export interface AskedSettings {
@@ -15,6 +17,9 @@ export interface AskedSettings {
   readonly training?: Partial<RecipeTraining> | undefined;
   readonly points?: number | undefined;
   readonly seed?: number | undefined;
+  /** Weights move by pulses: how they are sent, and the cells that get them. */
+  readonly updates?: PulseRule | undefined;
+  readonly pulsedDevice?: PulsedDeviceName | undefined;
 }
 
 type Uses = { readonly beta: boolean; readonly points: boolean };
@@ -46,7 +51,31 @@ export function trainingSettings(
     optimiser: optimiserOf(algorithm, asked.training, training),
     learningRate, finalRate, decay, rates: ratesOf(model, training.rates ?? {}),
     bound: clip ?? null, batch, epochs, seed: asked.seed ?? 1,
+    ...pulsedOf(asked, algorithm),
   };
+}
+
+function pulsedOf(
+  { updates, pulsedDevice, training }: AskedSettings, algorithm: Algorithm,
+): { pulsed?: PulsedUpdates } {
+  const refuse = (place: string, sentence: string, remedy: string): never => {
+    throw new UserError(sentence, { place, remedy });
+  };
+  if (updates === undefined) {
+    if (pulsedDevice === undefined) return {};
+    return refuse("--pulsed-device", "no pulses are sent to it", "add --updates stochastic");
+  }
+  if (algorithm === "continual") {
+    return refuse("--updates", "continual updates move weights exactly", "use another algorithm");
+  }
+  for (const [flag, value] of Object.entries({
+    optimiser: training?.optimiser, momentum: training?.momentum, decay: training?.decay,
+    clip: training?.clip,
+  })) {
+    if (value === undefined) continue;
+    refuse(`--${flag}`, "weights that move by pulses do not heed it", "leave it or --updates away");
+  }
+  return { pulsed: { rule: updates, device: pulsedDevice ?? "rram-soft-bounds" } };
 }
 
 /** @throws UserError naming an option that was given and would have no effect. */

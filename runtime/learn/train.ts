@@ -15,8 +15,11 @@ import type { Checkpoint, EpochRecord, Position } from "./checkpoint.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import { estimatorNames, stencilOf, type EstimatorName } from "./estimators.ts";
 import { cosine, epochOrder, stepSign } from "./order.ts";
-import { OnChip, type LearningChip } from "./onChip.ts";
-import { momentSpecs, Stepper, type Optimiser, type ParameterRule } from "./optimiser.ts";
+import { OnChip, placedParameters, type LearningChip } from "./onChip.ts";
+import { pulsedMoments, PulsedStepper, type PulsedUpdates } from "./pulsed.ts";
+import {
+  momentSpecs, Stepper, type Optimiser, type ParameterRule, type Stepping,
+} from "./optimiser.ts";
 import { oneHot } from "./reference.ts";
 
 /** Labelled samples, as `runtime/data/dataset.ts` gives them. */
@@ -50,6 +53,8 @@ export interface TrainingSettings {
   readonly batch: number;
   readonly epochs: number;
   readonly seed: number;
+  /** Weights on arrays move by pulses, in place of the optimiser; exactly without it. */
+  readonly pulsed?: PulsedUpdates | undefined;
 }
 
 export interface TrainingRun {
@@ -110,7 +115,7 @@ class Trainer {
   readonly #run: TrainingRun;
   readonly #chain: Chain;
   readonly #onChip: OnChip | undefined;
-  readonly #stepper: Stepper;
+  readonly #stepper: Stepping;
   readonly #statistics: Map<string, Held>;
   readonly #history: EpochRecord[];
   #position: { epoch: number; step: number };
@@ -119,7 +124,7 @@ class Trainer {
   #unsettled = 0;
 
   private constructor(
-    run: TrainingRun, stepper: Stepper, statistics: Map<string, Held>, position?: Position,
+    run: TrainingRun, stepper: Stepping, statistics: Map<string, Held>, position?: Position,
   ) {
     this.#run = run;
     this.#onChip = run.chip && new OnChip(run.engine, run.model, run.chip);
@@ -134,7 +139,10 @@ class Trainer {
   static async create(run: TrainingRun): Promise<Trainer> {
     const { engine, model, settings, start } = run;
     const tensors = isCheckpoint(start) ? start.tensors : start;
-    const moments = momentSpecs(model.parameters, settings.optimiser);
+    const placed = settings.pulsed && new Set(placedParameters(model).keys());
+    const moments = settings.pulsed && placed
+      ? pulsedMoments(model.parameters, placed, settings.pulsed)
+      : momentSpecs(model.parameters, settings.optimiser);
     const hold = ({ name, shape }: { name: string; shape: readonly number[] }): [string, Held] => {
       const size = shape.reduce((p, d) => p * d, 1);
       const data = tensors.get(name)?.data ?? new Float32Array(size);
@@ -147,8 +155,11 @@ class Trainer {
       bound: settings.bound !== null && weights.has(name) ? settings.bound : undefined,
     });
     const state = new Map([...model.parameters, ...moments].map(hold));
-    const stepper =
-      await Stepper.create(engine, model.parameters, settings.optimiser, ruleFor, state);
+    const rateOf = (name: string): number => settings.rates[name] ?? 1;
+    const stepper = settings.pulsed && placed
+      ? await PulsedStepper.create(engine, model.parameters,
+        { updates: settings.pulsed, seed: settings.seed, placed, rateOf }, state)
+      : await Stepper.create(engine, model.parameters, settings.optimiser, ruleFor, state);
     return new Trainer(run, stepper, new Map(model.statistics.map(hold)),
       isCheckpoint(start) ? start.position : undefined);
   }

@@ -21,6 +21,8 @@ import {
 } from "./checkpoint.ts";
 import { chipIdentity, learningChip, type LearningChipRequest } from "./chipRequest.ts";
 import { openEngine } from "./openEngine.ts";
+import type { PulsedDeviceName } from "../../targets/pulsedDevices.ts";
+import type { PulseRule } from "./pulsed.ts";
 import { trainingSettings } from "./settings.ts";
 import {
   openData, openTrainable, testSpecFor, type DataRequest, type Trainable, type TrainableRequest,
@@ -39,6 +41,9 @@ export interface TrainRequest extends TrainableRequest, DataRequest, LearningChi
   readonly training?: Partial<RecipeTraining> | undefined;
   /** Points of the estimator `h-ep`. */
   readonly points?: number | undefined;
+  /** Weights move by pulses: how they are sent, and the cells that get them. */
+  readonly updates?: PulseRule | undefined;
+  readonly pulsedDevice?: PulsedDeviceName | undefined;
   readonly seed?: number | undefined;
   /** Folder of the results; nothing is written without it. */
   readonly out?: string | undefined;

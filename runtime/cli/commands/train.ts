@@ -5,6 +5,8 @@ import { optimiserNames, recipes, type OptimiserName } from "../../../models/rec
 import { chipModes, type ChipMode } from "../../api/chip.ts";
 import { deviceChoices, type DeviceChoice } from "../../device/open.ts";
 import type { EpochRecord } from "../../learn/checkpoint.ts";
+import { pulsedDeviceNames, type PulsedDeviceName } from "../../../targets/pulsedDevices.ts";
+import { pulseRules, type PulseRule } from "../../learn/pulsed.ts";
 import { trainModel, type TrainReport } from "../../learn/trainModel.ts";
 import { algorithms, type Algorithm, type StepReport } from "../../learn/train.ts";
 import { chipIn, chipOptions } from "../chipOptions.ts";
@@ -57,6 +59,14 @@ export const train: CommandSpec = {
       flags: "--rate <layer=x>", repeatable: true,
       description: "factor on a layer's learning rate; repeat per layer",
     },
+    {
+      flags: "--updates <rule>", choices: pulseRules,
+      description: "move weights by pulses on their cells (default: exactly)",
+    },
+    {
+      flags: "--pulsed-device <name>", choices: pulsedDeviceNames,
+      description: "cells that get the pulses (default: rram-soft-bounds)",
+    },
     { flags: "--clip <x>", description: "largest magnitude of the blocks' weights" },
     { flags: "-o, --out <dir>", description: "folder for checkpoint and training.json" },
     {
@@ -78,6 +88,8 @@ export const train: CommandSpec = {
       algorithm: options.choice<Algorithm>("algorithm"),
       points: options.integer("points", "--points", { min: 2 }),
       seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }),
+      updates: options.choice<PulseRule>("updates"),
+      pulsedDevice: options.choice<PulsedDeviceName>("pulsedDevice"),
       training: {
         ...relaxationOf(options),
         epochs: options.integer("epochs", "--epochs", { min: 1 }),
