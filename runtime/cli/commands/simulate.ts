@@ -88,6 +88,8 @@ export const simulate: CommandSpec = {
     { flags: "--trials <n>", description: "chips to program", default: "3" },
     { flags: "--time <seconds>", description: "age of the chip when it is read" },
     { flags: "--only <list>", description: "imperfections to keep on, separated by commas" },
+    { flags: "--without <list>", description: "imperfections to switch off" },
+    { flags: "--workers <n>", description: "threads that run trials side by side", default: "1" },
     { flags: "--faults <file>", description: "map of the stuck cells, instead of drawn ones" },
     { flags: "--repair", description: "also with stuck cells and wire drop made up for" },
     {
@@ -108,6 +110,7 @@ export const simulate: CommandSpec = {
     const dataDir = options.text("dataDir");
     const time = options.text("time");
     const only = options.text("only");
+    const without = options.text("without");
     const faults = options.text("faults");
     return simulateArtifact({
       directory: directory as string,
@@ -118,6 +121,8 @@ export const simulate: CommandSpec = {
       device: options.choice<DeviceChoice>("device") ?? "auto",
       ...(time === undefined ? {} : { time: Number(time) }),
       ...(only === undefined ? {} : { only: only.split(",") }),
+      ...(without === undefined ? {} : { without: without.split(",") }),
+      workers: options.integer("workers", "--workers", { min: 1, max: 256 }) ?? 1,
       ...(faults === undefined ? {} : { faults }),
       repair: options.flag("repair"),
       compensation: options.choice<Compensation>("compensate") ?? "none",
