@@ -21,7 +21,7 @@ import { foldConstants } from "./passes/foldConstants.ts";
 import { foldScale } from "./passes/foldScale.ts";
 import { deadCode, type Pass } from "./passes/rewrite.ts";
 import { simplify } from "./passes/simplify.ts";
-import { splitConcat } from "./passes/splitConcat.ts";
+import { splitConcat, splitConcatTo } from "./passes/splitConcat.ts";
 import { splitLarge } from "./passes/splitLarge.ts";
 
 /** In order; each leaves a graph of the same meaning. */
@@ -36,7 +36,7 @@ export const passes: readonly Pass[] = [
 
 /** @param profile limits of the device that is to run it, where it has any */
 export function optimise(graph: Graph, profile?: DeviceProfile): Graph {
-  const own = profile ? [splitLarge(maxBytes(profile)), splitConcat] : [];
+  const own = profile ? [splitLarge(maxBytes(profile)), splitConcatTo(maxBuffers(profile))] : [];
   return [...passes, ...own].reduce((current, pass) => pass.run(current), graph);
 }
 

@@ -33,23 +33,24 @@ export class WebGpuBuffer implements DeviceBuffer {
 
 export class WebGpuBuffers {
   readonly #device: GPUDevice;
+  readonly #limit: number;
   readonly #all = new Set<WebGpuBuffer>();
   readonly #sizes = new Map<string, GPUBuffer>();
   #nextId = 0;
 
-  constructor(device: GPUDevice) {
+  /** @param limit bytes that one buffer may have */
+  constructor(device: GPUDevice, limit: number) {
     this.#device = device;
+    this.#limit = limit;
   }
 
   /** @throws UserError when a tensor of so many elements exceeds what the device can bind */
   allocate(length: number): WebGpuBuffer {
-    const { maxStorageBufferBindingSize: binding, maxBufferSize } = this.#device.limits;
     const bytes = length * BYTES;
-    const limit = Math.min(binding, maxBufferSize);
-    if (bytes > limit) {
+    if (bytes > this.#limit) {
       throw new UserError(
         `a tensor of ${length} elements needs ${megabytes(bytes)}, ` +
-        `and the WebGPU device holds at most ${megabytes(limit)} in one buffer`,
+        `and the WebGPU device holds at most ${megabytes(this.#limit)} in one buffer`,
         { remedy: "Use a smaller batch, or the wasm device." });
     }
     // WebGPU binds no empty buffer; nothing ever reads what an empty tensor does not hold.

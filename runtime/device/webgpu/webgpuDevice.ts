@@ -8,7 +8,7 @@ import {
   dispatchOf, workgroupCounts, type Dispatch,
 } from "../../../compiler/emit/wgsl/dispatch.ts";
 import { emitWgsl } from "../../../compiler/emit/wgsl/emit.ts";
-import type { DeviceProfile } from "../../../compiler/emit/wgsl/profile.ts";
+import { maxBytes, type DeviceProfile } from "../../../compiler/emit/wgsl/profile.ts";
 import { InternalError, UserError } from "../../../compiler/errors.ts";
 import type { Kernel } from "../../../compiler/kernels/kernel.ts";
 import type {
@@ -21,15 +21,19 @@ import { WebGpuBuffers, type WebGpuBuffer } from "./webGpuBuffers.ts";
 export interface WebGpuOptions {
   /** Where the adapter comes from; the host's by default. */
   readonly source?: GpuSource;
+  /** Lower limits, and features left alone, than the adapter's: another device's, say. */
+  readonly limits?: Partial<DeviceProfile>;
 }
 
 /** @throws UserError when there is no adapter, with the reason and what brings one */
-export async function openWebGpuDevice({ source }: WebGpuOptions = {}): Promise<WebGpuDevice> {
+export async function openWebGpuDevice(
+  { source, limits }: WebGpuOptions = {},
+): Promise<WebGpuDevice> {
   const opened = await openWebGpu(source);
   if ("unavailable" in opened) {
     throw new UserError(`no WebGPU device: ${opened.unavailable}`, { remedy: opened.remedy });
   }
-  return new WebGpuDevice(opened);
+  return new WebGpuDevice(opened, limits);
 }
 
 /** The limits of an open device as an emitter wants them. */
@@ -66,10 +70,10 @@ export class WebGpuDevice implements Device {
   #nextId = 0;
 
   /** Takes over the device: `destroy` destroys it. */
-  constructor({ device, info }: WebGpu) {
+  constructor({ device, info }: WebGpu, limits: Partial<DeviceProfile> = {}) {
     this.#gpu = device;
-    this.profile = profileOf(device);
-    this.#buffers = new WebGpuBuffers(device);
+    this.profile = { ...profileOf(device), ...limits };
+    this.#buffers = new WebGpuBuffers(device, maxBytes(this.profile));
     this.#shaders = new ShaderCache(device);
     this.info = {
       kind: "webgpu",
