@@ -1,11 +1,11 @@
 /**
  * From a tensor of a file to a tensor of the compiler: a view of the file's bytes where alignment
- * allows, one copy otherwise. 16-bit floats become float32, 64-bit integers become float64 (exact
- * up to 2^53; whether larger ones may be used is for `import.ts` to say, since INT64_MAX is how
- * exporters write "to the end").
+ * allows, one copy otherwise. 16-bit floats are read as float32, 64-bit integers become float64
+ * (exact up to 2^53; whether larger ones may be used is for `import.ts` to say, since INT64_MAX is
+ * how exporters write "to the end").
  */
 import { UserError } from "../errors.ts";
-import type { DType } from "../graph/dtype.ts";
+import { isFloat, type DType } from "../graph/dtype.ts";
 import { bfloatToFloat, halfToFloat } from "../graph/half.ts";
 import { sizeOf, tensor, type Tensor, type TensorData } from "../graph/tensor.ts";
 import { bytesPerElement, dtypeOf } from "./elementTypes.ts";
@@ -29,6 +29,53 @@ function aligned(bytes: Uint8Array, width: number): { buffer: ArrayBuffer; offse
     : { buffer: bytes.slice().buffer, offset: 0 };
 }
 
+/** Every float16 as float32, by its bits; made when first needed. */
+let everyHalf: Float32Array | undefined;
+
+function decodedHalves(dtype: DType, bytes: Uint8Array): Float32Array {
+  const { buffer, offset } = aligned(bytes, 2);
+  const bits = new Uint16Array(buffer, offset, bytes.length / 2);
+  const values = new Float32Array(bits.length);
+  if (dtype === "bfloat16") {
+    const words = new Uint32Array(values.buffer);
+    for (let i = 0; i < bits.length; i++) words[i] = (bits[i] as number) << 16;
+    return values;
+  }
+  everyHalf ??= Float32Array.from({ length: 1 << 16 }, (_, i) => halfToFloat(i));
+  for (let i = 0; i < bits.length; i++) values[i] = everyHalf[bits[i] as number] as number;
+  return values;
+}
+
+/** From this many elements on, 16-bit floats are held as the file has them. */
+const manyHalves = 1 << 16;
+
+/**
+ * A tensor of 16-bit floats in 16 bits per element: they become float32 when they are asked for,
+ * and stay so only while somebody works with them. A graph that holds its weights for long (a
+ * session, a compiled model) holds half of the memory.
+ */
+class HalfTensor implements Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly splat = false;
+  readonly #bytes: Uint8Array;
+  #decoded: WeakRef<Float32Array> | undefined;
+
+  constructor(dtype: DType, shape: readonly number[], bytes: Uint8Array) {
+    this.dtype = dtype;
+    this.shape = shape;
+    this.#bytes = bytes;
+  }
+
+  get data(): TensorData {
+    const held = this.#decoded?.deref();
+    if (held) return held;
+    const data = decodedHalves(this.dtype, this.#bytes);
+    this.#decoded = new WeakRef(data);
+    return data;
+  }
+}
+
 function fromRaw(dtype: DType, bytes: Uint8Array): TensorData {
   const width = bytesPerElement[dtype];
   const count = bytes.length / width;
@@ -37,11 +84,7 @@ function fromRaw(dtype: DType, bytes: Uint8Array): TensorData {
     const { buffer, offset } = aligned(bytes, width);
     return new plain(buffer, offset, count);
   }
-  if (width === 2) {
-    const { buffer, offset } = aligned(bytes, 2);
-    const decode = dtype === "float16" ? halfToFloat : bfloatToFloat;
-    return Float32Array.from(new Uint16Array(buffer, offset, count), decode);
-  }
+  if (width === 2) return decodedHalves(dtype, bytes);
   const { buffer, offset } = aligned(bytes, 4);
   const words = new Uint32Array(buffer, offset, 2 * count);
   const values = new Float64Array(count);
@@ -74,7 +117,11 @@ export function readTensor(source: TensorSource, place: string): Tensor {
       place, remedy: "load the external data first",
     });
   }
-  if (content.kind === "raw") return tensor(dtype, shape, fromRaw(dtype, content.bytes));
+  if (content.kind === "raw") {
+    const isHalf = bytesPerElement[dtype] === 2 && isFloat(dtype);
+    return isHalf && sizeOf(shape) >= manyHalves ? new HalfTensor(dtype, shape, content.bytes)
+      : tensor(dtype, shape, fromRaw(dtype, content.bytes));
+  }
   const values = content.kind === "typed" ? content.values : [];
   const decode = fromTyped[dtype];
   if (values.length !== sizeOf(shape)) {
