@@ -178,10 +178,17 @@ function couplingOf(
   return { kind: "conv", kernel: [weight[2] as number, weight[3] as number], padding, pooling };
 }
 
-/** The part of `what` that describes a feed or a block: from its name to the next semicolon. */
+/**
+ * The part of `what` that describes a feed or a block: from its name to the next semicolon. The
+ * first may go without its number.
+ */
 function partOf(what: string, name: string): string {
-  const part = what.split(";").map((p) => p.trim()).find((p) => new RegExp(`^${name}\\b`).test(p));
-  return part ? part.slice(name.length) : "";
+  const parts = what.split(";").map((part) => part.trim());
+  for (const called of [name, ...name.endsWith("0") ? [name.slice(0, -1)] : []]) {
+    const part = parts.find((p) => new RegExp(`^${called}\\b`).test(p));
+    if (part) return part.slice(called.length);
+  }
+  return "";
 }
 
 interface Spatial {
@@ -198,8 +205,8 @@ const maxPooling = 8;
 
 /**
  * Padding and pooling of a convolution, stride 1: of the pairs that make the shapes, the one that
- * the text states. Where it states nothing, no pooling goes before pooling and equal paddings
- * before unequal ones.
+ * the text states. Where it states nothing, no pooling goes before pooling, equal paddings before
+ * unequal ones, and pooling by 2 before others.
  */
 function spatial(
   { bad }: Reader, name: string, text: string, weight: readonly number[],
@@ -223,8 +230,9 @@ function spatial(
   type Candidates = readonly Candidate[];
   const prefer = (of: Candidates, keep: (c: Candidate) => boolean): Candidates =>
     (of.some(keep) ? of.filter(keep) : of);
-  const preferred = prefer(prefer(matching, ({ size }) => size === 1),
+  const plain = prefer(prefer(matching, ({ size }) => size === 1),
     ({ padding: [a, b] }) => a === b);
+  const preferred = prefer(plain, ({ size }) => size === 2);
   if (preferred.length !== 1) {
     throw bad(`${name}: ${preferred.length === 0 ? "no" : "more than one"} padding and pooling ` +
       `makes [${target}] of [${source}] with a kernel of [${kernel}] as "${text.trim()}" says`);
