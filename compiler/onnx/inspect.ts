@@ -67,13 +67,14 @@ export function inspectModel(
   const complete = values.length === slots.length;
   const live = ancestors(values);
   const macs = complete ? macsOf(live) : undefined;
-  const { operators, nodes, parameters } = tally(model);
+  const { operators, nodes, parameters, constants } = tally(model);
   return {
     opset: model.opsets.get("") ?? 0,
     opsets: Object.fromEntries([...model.opsets].map(([d, v]) => [d || "ai.onnx", v])),
     producer: model.producer,
     nodes,
-    parameters: parameters + generated(live, importer),
+    // Constants among the nodes count as far as they are used, or all where that is not known.
+    parameters: parameters + (complete ? generated(live, importer) : constants),
     macs: macs === undefined ? null : atOne(macs),
     macsSymbolic: macs === undefined ? null : dimToString(macs),
     inputs: inputsOf(model, importer),
@@ -123,9 +124,11 @@ function declared(model: Model, name: string): InspectedValue {
 }
 
 /** Counts of the file as it is, bodies of subgraphs and local functions included. */
-function tally(model: Model): Pick<Inspection, "operators" | "nodes" | "parameters"> {
+function tally(
+  model: Model,
+): Pick<Inspection, "operators" | "nodes" | "parameters"> & { readonly constants: number } {
   const counts = new Map<string, number>();
-  let [nodes, parameters] = [0, 0];
+  let [nodes, parameters, constants] = [0, 0, 0];
   const isWeight = (t: TensorSource): boolean => /^b?float/.test(t.elementType);
   type Body = Pick<OnnxGraph, "nodes" | "initializers">;
   const visit = ({ nodes: inside, initializers }: Body): void => {
@@ -134,11 +137,15 @@ function tally(model: Model): Pick<Inspection, "operators" | "nodes" | "paramete
       nodes++;
       const key = domain === "" ? operator : `${domain}.${operator}`;
       counts.set(key, (counts.get(key) ?? 0) + 1);
-      for (const a of attributes.values()) if (a.kind === "graph") visit(a.value);
+      for (const a of attributes.values()) {
+        if (a.kind === "graph") visit(a.value);
+        const size = a.kind === "tensor" && isWeight(a.value) ? sizeOf(a.value.shape) : 0;
+        if (size > 1) constants += size;
+      }
     }
   };
   visit(model.graph);
   for (const body of model.functions.values()) visit({ nodes: body.nodes, initializers: [] });
   const sorted = [...counts].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1));
-  return { nodes, parameters, operators: Object.fromEntries(sorted) };
+  return { nodes, parameters, constants, operators: Object.fromEntries(sorted) };
 }

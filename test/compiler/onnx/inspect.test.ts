@@ -49,6 +49,19 @@ test("unsupported operators and sizes to bind are all listed at once", () => {
   expect([found.macs, found.macsSymbolic]).toEqual([null, null]);
 });
 
+test("weights in Constant nodes count while sizes are open, and where they are used", () => {
+  const parts = model({
+    nodes: [
+      node("Constant", [], ["w"], { value: floats([2, 1, 3, 3], ...Array<number>(18).fill(1)) }),
+      node("Constant", [], ["unused"], { value: floats([5], 1, 2, 3, 4, 5) }),
+      node("Conv", ["x", "w"], ["y"]),
+    ],
+    inputs: { x: tensorType("float32", ["N", 1, "H", "W"]) }, outputs: ["y"],
+  });
+  expect(inspectModel(parts)).toMatchObject({ parameters: 23, macs: null });
+  expect(inspectModel(parts, { H: 3, W: 3 })).toMatchObject({ parameters: 18, macs: 18 });
+});
+
 test("bound sizes give the work", () => {
   const parts = model({
     nodes: [node("Conv", ["x", "w"], ["y"])], outputs: ["y"],
