@@ -41,6 +41,8 @@ export interface ChipRequest {
   readonly repair?: boolean;
   /** What is done about outputs that fade with time. */
   readonly compensation?: Compensation;
+  /** Pulses per cell, beyond which it is given up. */
+  readonly pulseBudget?: number;
 }
 
 /** What the artifact says of its chip; undefined when every unit is digital. */
@@ -112,7 +114,7 @@ function namesOf(names: readonly string[], place: string): readonly Imperfection
 export async function openSimulator(
   artifact: Artifact,
   device: Device,
-  { seed, time, only, without, faults, repair, compensation }: ChipRequest,
+  { seed, time, only, without, faults, repair, compensation, pulseBudget }: ChipRequest,
 ): Promise<ChipSimulator | undefined> {
   const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
@@ -127,6 +129,7 @@ export async function openSimulator(
       ...(known === undefined ? {} : { faults: known }),
       ...(repair === undefined ? {} : { repair }),
       ...(compensation === undefined ? {} : { compensation }),
+      ...(pulseBudget === undefined ? {} : { pulseBudget }),
     })
   );
 }

@@ -4,6 +4,7 @@
  */
 import type { Compensation } from "../chip/compensation.ts";
 import { addScores, statisticsOf, type BlockStatistics } from "../chip/score.ts";
+import type { WriteReport } from "../chip/writeVerify.ts";
 import type { DeviceChoice } from "../device/open.ts";
 import { chosenImperfections, openIdealChip } from "./chip.ts";
 import { runTrials } from "./trialPool.ts";
@@ -33,6 +34,8 @@ export interface SimulateRequest {
   readonly repair?: boolean;
   /** What is done about outputs that fade with time. */
   readonly compensation?: Compensation;
+  /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
+  readonly pulseBudget?: number;
   /** Called after every batch: what runs, samples done, samples in all. */
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
@@ -58,6 +61,8 @@ export interface SimulateResult {
     };
   };
   readonly blocks: readonly BlockStatistics[];
+  /** How all cells of every chip were written, where there was a budget of pulses. */
+  readonly writes?: readonly WriteReport[];
   /** What a reader of the numbers must know. */
   readonly notes: readonly string[];
   readonly seconds: { readonly digital: number; readonly ideal: number; readonly chip: number };
@@ -86,6 +91,7 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
     const accuracies = has ? chip.map((r) => r.accuracy) : trials.map(() => digital.accuracy);
     const plain = spread(accuracies.slice(0, request.trials));
     const repaired = spread(accuracies.slice(request.trials));
+    const writes = chip.slice(0, request.trials).flatMap((r) => r.writes ?? []);
     return {
       device: runner.device.info.description,
       samples: count,
@@ -96,7 +102,8 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
         } } : {}),
       },
       blocks: statisticsOf(addScores(chip.slice(0, request.trials).map((r) => r.scores))),
-      notes: has ? [] : ["the plan has no analog block: no chip was programmed"],
+      ...(writes.length > 0 ? { writes } : {}),
+      notes: notesOn(request, has),
       seconds: {
         digital: digital.seconds, ideal: ideal.seconds,
         chip: chip.reduce((sum, r) => sum + r.seconds, 0),
@@ -105,6 +112,13 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
   } finally {
     runner.close();
   }
+}
+
+function notesOn({ time }: SimulateRequest, isProgrammed: boolean): string[] {
+  if (!isProgrammed) return ["the plan has no analog block: no chip was programmed"];
+  return time === undefined
+    ? ["chips are read as soon after programming as their cells were measured; --time ages them"]
+    : [];
 }
 
 /** Mean and sample standard deviation (0 for one trial). */

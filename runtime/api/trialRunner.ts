@@ -8,6 +8,7 @@ import { elementAt, tensor, type Tensor } from "../../compiler/graph/tensor.ts";
 import { cardSchema } from "../../models/card.ts";
 import type { ChipSimulator } from "../chip/chipSimulator.ts";
 import type { BlockScore } from "../chip/score.ts";
+import type { WriteReport } from "../chip/writeVerify.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
 import type { Device } from "../device/device.ts";
 import { openDevice, type DeviceChoice } from "../device/open.ts";
@@ -39,6 +40,8 @@ export interface Pass {
 
 export interface TrialResult extends Pass {
   readonly scores: readonly BlockScore[];
+  /** How the chip was written, where there was a budget of pulses. */
+  readonly writes?: WriteReport;
 }
 
 /** Samples per run: large enough to fill the kernels, small enough for the caches. */
@@ -121,7 +124,8 @@ export class TrialRunner {
     if (!chip) return undefined;
     chip.reprogram(number);
     const pass = await this.evaluate(chip, onProgress);
-    return { ...pass, scores: chip.takeScores() };
+    const { writes } = chip;
+    return { ...pass, scores: chip.takeScores(), ...(writes ? { writes } : {}) };
   }
 
   async #calibrated(repair: boolean): Promise<ChipSimulator | undefined> {

@@ -26,6 +26,7 @@ import {
   currentsName, simulatedGraph, type PlanNames, type ProductPlan,
 } from "./simulatedGraph.ts";
 import type { BlockMatrices } from "./tileMatrix.ts";
+import type { WriteReport } from "./writeVerify.ts";
 
 /** A session with the names under which the simulation sets its constants. */
 interface Simulated {
@@ -113,6 +114,11 @@ export class BlockChip {
     this.#matrices =
       programBlock(storedWeights(this.#block), this.#setting, this.layout, trial, this.#plan.noise);
     this.#setAll();
+  }
+
+  /** How the tiles of this chip were written; empty without a budget of pulses. */
+  get writes(): readonly WriteReport[] {
+    return this.#matrices?.writes ?? [];
   }
 
   /**

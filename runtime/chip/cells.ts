@@ -11,6 +11,7 @@ import {
 } from "../../targets/deviceModel.ts";
 import type { Second, Siemens } from "../../targets/units.ts";
 import { keyOf, normalAt, uniformAt, type Key } from "./normal.ts";
+import { writeRule, writeVerify, type WriteReport, type WriteRule } from "./writeVerify.ts";
 
 /** Which of the cells' imperfections there are. */
 export interface CellFaults {
@@ -61,22 +62,33 @@ export class ProgrammedCells {
   readonly #key: Key;
   readonly #faults: CellFaults;
   readonly #stuck: ArrayLike<number> | undefined;
+  readonly #rule: WriteRule | undefined;
+  #report: WriteReport | undefined;
 
   /**
    * Programs cells.
    * @param target conductances that are wanted, siemens
    * @param key the stream that these cells draw from; another key is another array of devices
    * @param stuck conductances of the cells that cannot be programmed, NaN for the others
+   * @param budget pulses per cell: cells that do not converge within them stay where they are
+   * @throws UserError when a budget is given for a device that states no write-verify
    */
   constructor(
     technology: CellTechnology, target: ArrayLike<number>, key: Key, faults: CellFaults,
-    stuck?: ArrayLike<number>,
+    stuck?: ArrayLike<number>, budget?: number,
   ) {
     this.#technology = technology;
     this.#target = target;
     this.#key = key;
     this.#faults = faults;
     this.#stuck = stuck;
+    this.#rule = budget === undefined ? undefined
+      : writeRule(technology.device, technology.gMax, budget);
+  }
+
+  /** How programming within the budget went, once `at` was asked; undefined without a budget. */
+  get report(): WriteReport | undefined {
+    return this.#report;
   }
 
   /**
@@ -88,6 +100,10 @@ export class ProgrammedCells {
     const { programming, drift } = this.#faults;
     const out = Float64Array.from(this.#target);
     if (programming) this.#spread(out, drift ? t : firstTime(device));
+    if (programming && this.#rule) {
+      this.#report = writeVerify(
+        this.#rule, device, this.#target, out, this.#key, this.#stuck);
+    }
     if (drift) this.#age(out, t);
     if (this.#stuck) stick(out, this.#stuck);
     return out;

@@ -28,6 +28,7 @@ import type { ChipSetting } from "./programBlock.ts";
 import {
   addScores, powers, statisticsOf, type BlockScore, type BlockStatistics,
 } from "./score.ts";
+import { addReports, type WriteReport } from "./writeVerify.ts";
 
 /** The chip of an artifact. */
 export interface ChipSource {
@@ -52,6 +53,8 @@ export interface ChipOptions {
   readonly repair?: boolean;
   /** What is done about outputs that fade with time; nothing unless given. */
   readonly compensation?: Compensation;
+  /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
+  readonly pulseBudget?: number;
 }
 
 /** Runs blocks on a device. */
@@ -73,6 +76,7 @@ export class ChipSimulator implements ChipBlocks {
       imperfections: options.imperfections ?? imperfections(),
       time: checkedTime(options.time, cells),
       faults: options.faults, repair: options.repair, compensation: options.compensation,
+      pulseBudget: options.pulseBudget,
       noise: {
         temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
       },
@@ -136,6 +140,12 @@ export class ChipSimulator implements ChipBlocks {
     this.#program(trial);
   }
 
+  /** How this chip was written; undefined without a budget of pulses. */
+  get writes(): WriteReport | undefined {
+    const reports = [...this.#blocks.values()].flatMap((block) => block.writes);
+    return reports.length > 0 ? addReports(reports) : undefined;
+  }
+
   #program(trial: number): void {
     for (const block of this.#blocks.values()) block.program(trial);
     this.#trial = trial;
@@ -190,6 +200,72 @@ export class ChipSimulator implements ChipBlocks {
 
   #inOrder(): BlockScore[] {
     return [...this.#blocks.keys()].flatMap((id) => this.#scores.get(id) ?? []);
+  }
+
+  #program(trial: number): void {
+    for (const block of this.#blocks.values()) block.program(trial);
+    this.#trial = trial;
+    this.#runs.clear();
+  }
+
+  #block(id: string): BlockChip {
+    const found = this.#blocks.get(id);
+    if (!found) throw new InternalError(`the chip has no block ${id}`);
+    return found;
+  }
+
+  /**
+   * Runs a block. Of the first run after programming, as many samples as give half a million
+   * outputs are also compared with the digital twin.
+   */
+  async run(
+    id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
+    twin: () => Promise<void>,
+  ): Promise<void> {
+    const block = this.#block(id);
+    if (this.#trial === undefined) this.#program(0);
+    const run = this.#runs.get(id) ?? 0;
+    this.#runs.set(id, run + 1);
+    if (run > 0) {
+      await block.run(inputs, run, output);
+      return;
+    }
+    const compared = { buffer: output, shape: firstOutputs(block.graph, inputs, MOST_COMPARED) };
+    await twin();
+    const expected = (await block.read(compared)).slice();
+    await block.run(inputs, run, output);
+    const score = {
+      id, ...powers(expected, await block.read(compared)),
+      saturation: block.converts ? await observeBlock(block, inputs, undefined, run) : [],
+    };
+    const before = this.#scores.get(id);
+    this.#scores.set(id, addScores([before ? [before] : [], [score]])[0] as BlockScore);
+  }
+
+  /** Of every block that has run, over the trials since the last call of `takeScores`. */
+  statistics(): BlockStatistics[] {
+    return statisticsOf(this.#inOrder());
+  }
+
+  /** The sums behind the statistics, which start anew. */
+  takeScores(): BlockScore[] {
+    const taken = this.#inOrder();
+    this.#scores.clear();
+    return taken;
+  }
+
+  #inOrder(): BlockScore[] {
+    return [...this.#blocks.keys()].flatMap((id) => this.#scores.get(id) ?? []);
+  }
+
+  /** Tiles of all blocks. */
+  get tileCount(): number {
+    return this.#descriptions.reduce((sum, { crossbar }) => sum + crossbar.tiles.length, 0);
+  }
+
+  /** What every tile of chip number `trial` looks like, one after the other. */
+  *maps(trial: number): Generator<TileMaps> {
+    for (const block of this.#descriptions) yield* tileMaps(block, this.#setting, trial);
   }
 
   /** Frees the memory on the device. */

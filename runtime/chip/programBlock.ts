@@ -3,7 +3,7 @@
  * columns multiply with, as chip number `trial`, aged to the time of reading. Every draw comes from
  * the seed, the trial and the tile's name.
  */
-import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
 import type { Device } from "../../targets/device.ts";
@@ -44,6 +44,8 @@ export interface ChipSetting {
   readonly repair?: boolean | undefined;
   /** What is done about fading outputs; nothing unless given. */
   readonly compensation?: Compensation | undefined;
+  /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
+  readonly pulseBudget?: number | undefined;
 }
 
 /** Whether two trials differ at all before noise. */
@@ -70,46 +72,73 @@ export function programBlock(
   return old;
 }
 
+/** A tile as a chip has it. */
+export interface ProgrammedTile {
+  readonly tile: CrossbarTile;
+  /** Conductances that are wanted, siemens, [rows, columns] of the tile. */
+  readonly target: ArrayLike<number>;
+  /** What they are at the time of reading. */
+  readonly cells: Float64Array;
+  readonly programmed: ProgrammedCells;
+  readonly repair: ReturnType<typeof repairTile> | undefined;
+}
+
+/** The tiles of a block as chip number `trial` has them, one after the other. */
+export function* programTiles(
+  block: StoredWeights, setting: ChipSetting, layout: BlockLayout, trial: number,
+): Generator<ProgrammedTile> {
+  const { config, cells: device, imperfections, seed, time, read } = setting;
+  const { crossbar } = block;
+  const encoding = encodingFrom(config);
+  const technology = { device, gMin: encoding.gMin, gMax: encoding.gMax };
+  const continuous = imperfections.levels ? undefined
+    : continuousTiles(block, config, Float32Array.from(read(crossbar.scales)));
+  for (const [index, tile] of crossbar.tiles.entries()) {
+    const target = continuous ? continuous(index) : read(tile.conductances);
+    const key = keyOf(seed, "cells", trial, tile.id);
+    const faults = imperfections.stuck ? faultsOf(setting, technology, key, tile.id) : undefined;
+    const repair = setting.repair ? repairTile({
+      config, encoding, layout, tile, target, stuck: faults, wires: hasWires(setting),
+      spread: imperfections.programming ? middleSpread(technology) : 0,
+    }) : undefined;
+    const places = repair?.places ?? inPlace(tile.columns);
+    const programmed = new ProgrammedCells(technology, repair?.target ?? target, key,
+      imperfections, stuckOf(faults, tile, places, config.array.columns), setting.pulseBudget);
+    yield { tile, target, cells: programmed.at(time), programmed, repair };
+  }
+}
+
+/** Words that are sensed digitally lose nothing on their way. */
+const hasWires = ({ imperfections, config }: ChipSetting): boolean =>
+  imperfections.wires && config.input.coding !== "digital";
+
 function programAt(
   block: StoredWeights, setting: ChipSetting, layout: BlockLayout, trial: number,
   noise: boolean,
 ): BlockMatrices {
-  const { config, cells: device, imperfections, seed, time, read } = setting;
-  const { crossbar } = block;
+  const { config, cells: device, imperfections, seed, time } = setting;
   const encoding = encodingFrom(config);
   const sensed = config.input.coding === "digital";
   const out = emptyMatrices(layout, noise);
   const { temperature, bandwidth, read: relative } = setting.noise;
   const levelCurrent = levelStep(encoding) * config.input.readVolt;
   const fill: TileFill = {
-    config, encoding, layout, wires: imperfections.wires && !sensed,
+    config, encoding, layout, wires: hasWires(setting),
     thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1) / levelCurrent ** 2,
   };
-  const technology = { device, gMin: encoding.gMin, gMax: encoding.gMax };
-  const continuous = imperfections.levels ? undefined
-    : continuousTiles(block, config, Float32Array.from(read(crossbar.scales)));
-  crossbar.tiles.forEach((tile, index) => {
-    const target = continuous ? continuous(index) : read(tile.conductances);
-    const key = keyOf(seed, "cells", trial, tile.id);
-    const faults = imperfections.stuck ? faultsOf(setting, technology, key, tile.id) : undefined;
-    const repaired = setting.repair ? repairTile({
-      config, encoding, layout, tile, target, stuck: faults, wires: fill.wires,
-      spread: imperfections.programming ? middleSpread(technology) : 0,
-    }) : undefined;
-    const places = repaired?.places ?? inPlace(tile.columns);
-    const programmed = new ProgrammedCells(technology, repaired?.target ?? target, key,
-      imperfections, stuckOf(faults, tile, places, config.array.columns));
-    const cells = programmed.at(time);
+  for (const one of programTiles(block, setting, layout, trial)) {
+    const { tile, target, cells, programmed, repair } = one;
+    if (programmed.report) out.writes.push(programmed.report);
     if (sensed) {
       const errors = imperfections.programming && device.sensing
         ? { device, key: keyOf(seed, "sensing", trial, tile.id) } : undefined;
       addSensedTile(fill, tile, { target, cells },
         { levels: imperfections.levels, ...(errors ? { errors } : {}) }, out);
-      return;
+      continue;
     }
     const readSigma = noise ? programmed.readSigma(cells, time, relative) : undefined;
-    addTile(fill, tile, { cells, readSigma, repair: repaired }, out);
-  });
+    addTile(fill, tile, { cells, readSigma, repair }, out);
+  }
   return out;
 }
 

@@ -16,6 +16,7 @@ import { solveTile } from "./effective.ts";
 import { placeOf, type BlockLayout } from "./layout.ts";
 import type { ColumnPlaces } from "./repair/placement.ts";
 import type { ColumnTrims } from "./repair/trims.ts";
+import type { WriteReport } from "./writeVerify.ts";
 
 /** Matrices of a block, to be filled tile by tile. */
 export interface BlockMatrices {
@@ -25,6 +26,8 @@ export interface BlockMatrices {
   readonly variance: Float32Array | undefined;
   /** Thermal variance of a read with a digit of 1, levels squared: [chunks, columns]. */
   readonly thermal: Float32Array | undefined;
+  /** Of every tile that was written within a budget of pulses. */
+  readonly writes: WriteReport[];
 }
 
 export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrices {
@@ -33,6 +36,7 @@ export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrice
     weights: new Float32Array(chunks * columns * rows),
     variance: noise ? new Float32Array(chunks * columns * rows) : undefined,
     thermal: noise ? new Float32Array(chunks * columns) : undefined,
+    writes: [],
   };
 }
 

@@ -32,6 +32,7 @@ export function renderSimulation({
   seconds,
   device,
   notes,
+  writes,
 }: SimulateResult): string {
   const { digital, ideal, chip } = accuracy;
   const trials = chip.trials.length;
@@ -71,6 +72,11 @@ export function renderSimulation({
       ),
     );
   }
+  if (writes?.[0]) {
+    const { cells, pulses, failed } = writes[0];
+    parts.push(`chip 0: ${(pulses / cells).toFixed(2)} pulses per cell, ` +
+      `${failed} of ${cells} cells (${percent(failed / cells)}) not within the acceptance`);
+  }
   parts.push(...notes.map((note) => `note: ${note}`));
   return parts.join("\n\n");
 }
@@ -92,6 +98,7 @@ export const simulate: CommandSpec = {
     { flags: "--workers <n>", description: "threads that run trials side by side", default: "1" },
     { flags: "--faults <file>", description: "map of the stuck cells, instead of drawn ones" },
     { flags: "--repair", description: "also with stuck cells and wire drop made up for" },
+    { flags: "--pulse-budget <n>", description: "pulses per cell in write-verify, then give up" },
     {
       flags: "--compensate <how>", description: "for outputs that fade with time",
       default: "none", choices: compensations,
@@ -112,6 +119,7 @@ export const simulate: CommandSpec = {
     const only = options.text("only");
     const without = options.text("without");
     const faults = options.text("faults");
+    const pulseBudget = options.integer("pulseBudget", "--pulse-budget", { min: 1 });
     return simulateArtifact({
       directory: directory as string,
       data: options.required("data", "--data", "Name a data set, such as --data mnist:test."),
@@ -124,6 +132,7 @@ export const simulate: CommandSpec = {
       ...(without === undefined ? {} : { without: without.split(",") }),
       workers: options.integer("workers", "--workers", { min: 1, max: 256 }) ?? 1,
       ...(faults === undefined ? {} : { faults }),
+      ...(pulseBudget === undefined ? {} : { pulseBudget }),
       repair: options.flag("repair"),
       compensation: options.choice<Compensation>("compensate") ?? "none",
       onProgress: stageBars((label, total) => io.progress(label, total)),
