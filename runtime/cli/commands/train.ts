@@ -107,7 +107,7 @@ export const train: CommandSpec = {
       ...show,
     });
   },
-  render({ model, device, parameters, test, accuracy, history, note }: TrainReport) {
+  render({ model, device, chip, parameters, test, accuracy, history, note }: TrainReport) {
     const rows = history.map((e) => [
       e.epoch, e.loss.toFixed(4), percent(e.trainAccuracy),
       e.accuracy === null ? "-" : percent(e.accuracy),
@@ -119,7 +119,7 @@ export const train: CommandSpec = {
     return [
       `${model}: ${parameters} parameters, on ${device}`,
       table(head, rows),
-      ...accuracy === null ? [] : [`accuracy on ${test}: ${percent(accuracy)}`],
+      ...accuracy === null ? [] : [`accuracy on ${test}: ${percent(accuracy)}, ${where[chip]}`],
       ...note === null ? [] : [`note: ${note}`],
     ].join("\n\n");
   },
@@ -148,6 +148,13 @@ function ratesIn(options: Options): Record<string, number> | undefined {
     });
   }));
 }
+
+/** What an accuracy was measured on. */
+const where: Record<ChipMode, string> = {
+  none: "computed digitally: no chip was programmed",
+  ideal: "on an ideal chip: nothing was programmed or aged",
+  simulated: "on simulated chips",
+};
 
 /** A bar per epoch on a terminal, a line per epoch otherwise; as JSON on standard output. */
 function epochDisplay(io: Io): {
