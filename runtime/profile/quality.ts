@@ -5,7 +5,7 @@
  */
 import { symbolsOf } from "../../compiler/graph/dim.ts";
 import { isFloat } from "../../compiler/graph/dtype.ts";
-import { sizeOf, tensor, type Tensor } from "../../compiler/graph/tensor.ts";
+import { sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { Placeable } from "../../compiler/compile.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { assumedQuality } from "../../compiler/partition/quality/predict.ts";
@@ -41,6 +41,12 @@ export interface ModelQuality {
 /** Signs drawn at the outputs, per sample. */
 const ROUNDS = 2;
 const SAMPLES = 8;
+/**
+ * Runs that the samples are split into, where the model's batch leaves that open. What an error of
+ * a weight does is alike on all samples, so that one draw of signs over many says little more than
+ * over few; the number of draws is what the estimate's spread goes down with.
+ */
+const RUNS = 32;
 /** Forward once, back to inputs and to weights, and to inputs again per unit. */
 const PRODUCTS_PER_RUN = 4;
 /** Multiply-accumulates that a calibration may take without being asked for: some seconds. */
@@ -69,7 +75,7 @@ export async function findQuality(
   }
   const seed = request.seed ?? 1;
   const drawn = request.data === undefined
-    ? [{ feeds: randomFeeds(placeable, samples, seed), count: samples }]
+    ? randomRuns(placeable, samples, seed)
     : await dataFeeds(placeable, model, { ...request, samples, data: request.data });
   const device = await openDevice("auto");
   try {
@@ -105,13 +111,21 @@ function inputObstacle({ graph, units }: Placeable): string | undefined {
   return undefined;
 }
 
-/** Standard normal inputs; a symbolic first axis takes all samples at once. */
-function randomFeeds({ graph }: Placeable, samples: number, seed: number): Map<string, Tensor> {
-  return new Map(graph.inputs.map(({ name, type }) => {
-    const shape = type.shape.map((d) => (typeof d === "number" ? d : samples));
-    const key = keyOf(seed, "calibration", name);
-    const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => normalAt(key, i));
-    return [name, tensor("float32", shape, data)];
+/** Samples per run of a model with a symbolic batch. */
+const perRun = (samples: number): number => Math.ceil(samples / RUNS);
+
+/** Standard normal inputs; a model with a batch of its own is run once on that many. */
+function randomRuns({ graph }: Placeable, samples: number, seed: number): Samples[] {
+  const isSymbolic = graph.inputs.some(({ type }) => typeof type.shape[0] !== "number");
+  const size = isSymbolic ? perRun(samples) : samples;
+  return Array.from({ length: Math.floor(samples / size) }, (_, run) => ({
+    count: size,
+    feeds: new Map(graph.inputs.map(({ name, type }) => {
+      const shape = type.shape.map((d) => (typeof d === "number" ? d : size));
+      const key = keyOf(seed, "calibration", name, run);
+      const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => normalAt(key, i));
+      return [name, tensor("float32", shape, data)];
+    })),
   }));
 }
 
@@ -131,7 +145,7 @@ async function dataFeeds(
     ...(card ? { preprocessing: card.preprocessing, shape: card.inputShape } : {}),
   });
   const batch = input.type.shape[0];
-  const size = typeof batch === "number" ? batch : samples;
+  const size = typeof batch === "number" ? batch : perRun(samples);
   const runs: Samples[] = [];
   for (let begin = 0; begin + size <= Math.min(dataset.count, samples); begin += size) {
     const { images } = dataset.batch(begin, begin + size);
