@@ -7,6 +7,7 @@ export { compileModel, type CompileRequest, type CompileResult } from "./api/com
 export { exportModel, type ExportRequest, type ExportResult } from "./api/exportModel.ts";
 export { netlistOf, type NetlistRequest, type NetlistResult } from "./api/netlist.ts";
 export { profileModel, type ProfileRequest, type ProfileResult } from "./api/profile.ts";
+export { reportOf, type ReportRequest, type ReportResult } from "./api/report.ts";
 export { runModel, type RunRequest, type RunResult } from "./api/run.ts";
 export { simulate, type SimulateRequest, type SimulateResult } from "./api/simulate.ts";
 export { solveArrayFile } from "./chip/wires/solveArrayFile.ts";
@@ -17,5 +18,6 @@ export { checkModel, type CheckModelRequest, type ModelCheck } from "./learn/che
 export { checkReference } from "./learn/reference.ts";
 export { trainModel, type TrainReport, type TrainRequest } from "./learn/trainModel.ts";
 export { openEngine } from "./learn/openEngine.ts";
+export { serveArtifact, type PageServer, type ServeRequest } from "./page/serve.ts";
 export { runConformance } from "./verify.ts";
 export { VERSION } from "./api/version.ts";

@@ -28,6 +28,7 @@ import type { ChipSetting } from "./programBlock.ts";
 import {
   addScores, powers, statisticsOf, type BlockScore, type BlockStatistics,
 } from "./score.ts";
+import { tileMaps, type TileMaps } from "./tileMaps.ts";
 import { addReports, type WriteReport } from "./writeVerify.ts";
 
 /** The chip of an artifact. */
@@ -61,6 +62,7 @@ export interface ChipOptions {
 export class ChipSimulator implements ChipBlocks {
   readonly #blocks: ReadonlyMap<string, BlockChip>;
   readonly #setting: ChipSetting;
+  readonly #descriptions: readonly BlockDescription[];
   /** Per block, over the trials since they were last taken. */
   readonly #scores = new Map<string, BlockScore>();
   #trial: number | undefined;
@@ -81,6 +83,7 @@ export class ChipSimulator implements ChipBlocks {
         temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
       },
     };
+    this.#descriptions = source.blocks;
     this.#blocks = new Map(source.blocks.map((block) =>
       [block.crossbar.id, new BlockChip(device, block, this.#setting)]));
   }
@@ -200,6 +203,16 @@ export class ChipSimulator implements ChipBlocks {
 
   #inOrder(): BlockScore[] {
     return [...this.#blocks.keys()].flatMap((id) => this.#scores.get(id) ?? []);
+  }
+
+  /** Tiles of all blocks. */
+  get tileCount(): number {
+    return this.#descriptions.reduce((sum, { crossbar }) => sum + crossbar.tiles.length, 0);
+  }
+
+  /** What every tile of chip number `trial` looks like, one after the other. */
+  *maps(trial: number): Generator<TileMaps> {
+    for (const block of this.#descriptions) yield* tileMaps(block, this.#setting, trial);
   }
 
   /** Frees the memory on the device. */

@@ -11,6 +11,8 @@ import type { Value } from "../../compiler/graph/graph.ts";
 import { normalFromWord } from "../../compiler/ops/normal.ts";
 import { randomWord } from "../../compiler/ops/source.ts";
 
+export { normalFromWord };
+
 /** Two 32-bit words: what a stream of random words is computed from. */
 export type Key = readonly [number, number];
 

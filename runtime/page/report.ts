@@ -7,6 +7,7 @@ import type { Plan, PlanCost } from "../../compiler/artifact/plan.ts";
 import { parseTarget } from "../../targets/target.ts";
 import { compileCommandLine } from "../cli/shell.ts";
 import { si } from "../cli/table.ts";
+import { chipSection, chipStyle, type ChipPicture } from "./chipSection.ts";
 import { chart, escape, htmlTable, page } from "./html.ts";
 
 const colours = { domain: ["digital", "analog"], range: ["#3b6ea8", "#c8702a"], legend: false };
@@ -51,8 +52,11 @@ function segmentChart(plan: Plan, field: keyof PlanCost, label: string): string 
   });
 }
 
-/** The whole page. */
-export function renderReport(plan: Plan): string {
+/**
+ * The whole page.
+ * @param chip a simulated chip to show; without it the page says how to have one
+ */
+export function renderReport(plan: Plan, chip?: ChipPicture): string {
   const target = parseTarget(plan.target, "plan.json: target");
   const { energyJ, latencyS, areaM2 } = plan.cost;
   const units = plan.partition.units.map((u) => [
@@ -99,5 +103,9 @@ ${htmlTable(["segment", "kind", "nodes", "MACs", "energy", "latency"], segments)
 <figure>${segmentChart(plan, "latencyS", "latency per inference, s")}</figure>
 <h2>Units and the choice they had</h2>
 <figure>${energyChart(plan)}</figure>
-${htmlTable(["unit", "nodes", "runs", "digital", "analog", "why it cannot be analog"], units)}`);
+${htmlTable(["unit", "nodes", "runs", "digital", "analog", "why it cannot be analog"], units)}
+${chip ? chipStyle + chipSection(chip) : plan.tiles > 0 ? HOW_TO_SEE : ""}`);
 }
+
+const HOW_TO_SEE = `<p>For the conductances and voltages of every tile as a simulated chip has
+them: <code>crosstie report FOLDER</code>.</p>`;

@@ -8,7 +8,9 @@ import { fetchData } from "./fetchData.ts";
 import { inspect } from "./inspect.ts";
 import { netlist } from "./netlist.ts";
 import { profile } from "./profile.ts";
+import { report } from "./report.ts";
 import { run } from "./run.ts";
+import { serve } from "./serve.ts";
 import { simulate } from "./simulate.ts";
 import { solveArray } from "./solveArray.ts";
 import { targets } from "./targets.ts";
@@ -28,6 +30,8 @@ export const commands: readonly CommandSpec[] = [
   checkGradients,
   netlist,
   solveArray,
+  report,
+  serve,
   fetchData,
   demo,
 ];

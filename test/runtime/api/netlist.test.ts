@@ -2,7 +2,7 @@
  * Tiles of a compiled LeNet as circuits: what ngspice makes of the emitted netlists is what the
  * wire solver says (linear cells, and Newton's method for cells with a law of their own), and what
  * the effective conductances of the simulated chip multiply to. Whole 128 x 128 tiles take ngspice
- * minutes: `test/bench/chipTiles.bench.ts` has one; here are whole tiles of fewer rows or columns.
+ * minutes: `test/bench/chip.bench.ts` has one; here are whole tiles of fewer rows or columns.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
