@@ -26,7 +26,8 @@ const port = z.strictObject({ name: z.string(), shape });
 const slope = z.number().positive();
 /** JSON has no infinities: an end that is null is one. */
 const end = (infinity: number) => z.number().nullable().transform((x) => x ?? infinity);
-const unit = z.discriminatedUnion("kind", [
+/** A unit of an energy block, in JSON. */
+export const unitSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("clamp"), slope, low: end(-Infinity), high: end(Infinity) }),
   z.strictObject({ kind: z.literal("sigmoid"), gain: slope, offset: z.number() }),
   z.strictObject({ kind: z.literal("tanh") }),
@@ -53,7 +54,7 @@ const analogStage = z.strictObject({
   block: z.strictObject({
     /** "energy": the graph computes U. "field": it computes all pre-activations. */
     kind: z.enum(["energy", "field"]), graph: writtenGraph, name: z.string(),
-    states: z.array(z.strictObject({ name: z.string(), shape, unit })).min(1),
+    states: z.array(z.strictObject({ name: z.string(), shape, unit: unitSchema })).min(1),
     parameters: z.array(port), current: port, output: z.int().min(0),
   }),
 });

@@ -31,6 +31,8 @@ export interface CheckModelRequest extends TrainableRequest, DataRequest, Learni
   readonly algorithm?: Algorithm | undefined;
   readonly beta?: number | undefined;
   readonly points?: number | undefined;
+  /** Asymmetric correction of nudged phases, for untied weights. */
+  readonly isCorrected?: boolean | undefined;
   readonly order?: Order | undefined;
   /** Fixed numbers of sweeps; a phase without one goes to rest. */
   readonly freeSweeps?: number | undefined;
@@ -60,6 +62,7 @@ export const syntheticData = "synthetic";
 /** @throws UserError for what is wrong with the request, or where a relaxation diverges. */
 export async function checkModel(request: CheckModelRequest): Promise<ModelCheck> {
   const { algorithm = "c-ep", chip = "none", seed = 1, samples = 8, points } = request;
+  const { isCorrected = false } = request;
   refuseUnheeded(algorithm, request);
   const trainable = await openTrainable(request);
   const { model, training, note } = trainable;
@@ -70,7 +73,7 @@ export async function checkModel(request: CheckModelRequest): Promise<ModelCheck
     const solver = solverFor(request, engine, isCounted(algorithm)
       ? training.nudgedSweeps : undefined);
     const method = methodOf(algorithm, {
-      settings: { beta, points: points ?? usualPoints, solver }, sign: 1,
+      settings: { beta, points: points ?? usualPoints, isCorrected, solver }, sign: 1,
       // Parameters stay: the increments of continual EP then add up to the one-sided estimate.
       move: async (_increment, parameters) => parameters,
     });

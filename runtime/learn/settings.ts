@@ -16,21 +16,24 @@ export interface AskedSettings {
   readonly algorithm?: Algorithm | undefined;
   readonly training?: Partial<RecipeTraining> | undefined;
   readonly points?: number | undefined;
+  /** The nudged phase is linearised at the free state, with the transposed Jacobian. */
+  readonly isCorrected?: boolean | undefined;
   readonly seed?: number | undefined;
   /** Weights move by pulses: how they are sent, and the cells that get them. */
   readonly updates?: PulseRule | undefined;
   readonly pulsedDevice?: PulsedDeviceName | undefined;
 }
 
-type Uses = { readonly beta: boolean; readonly points: boolean };
-const nudged: Uses = { beta: true, points: false };
-const unnudged: Uses = { beta: false, points: false };
+type Uses = { readonly beta: boolean; readonly points: boolean; readonly correction: boolean };
+const nudged: Uses = { beta: true, points: false, correction: true };
+const clamped: Uses = { ...nudged, correction: false };
+const unnudged: Uses = { ...clamped, beta: false };
 
 /** Which options an algorithm heeds. */
 const heeds: Record<Algorithm, Uses> = {
   "p-ep": nudged, "n-ep": nudged, "c-ep": nudged, "random-ep": nudged,
-  "h-ep": { beta: true, points: true },
-  "cl": unnudged, "p-cpl": nudged, "n-cpl": nudged, "c-cpl": nudged, "continual": nudged,
+  "h-ep": { ...nudged, points: true },
+  "cl": unnudged, "p-cpl": clamped, "n-cpl": clamped, "c-cpl": clamped, "continual": clamped,
   "implicit": unnudged, "recurrent": unnudged, "truncated": unnudged,
 };
 
@@ -42,12 +45,14 @@ export function trainingSettings(
   asked: AskedSettings, model: FfEbm, recipe: RecipeTraining,
 ): TrainingSettings {
   const algorithm = asked.algorithm ?? "c-ep";
-  refuseUnheeded(algorithm, { beta: asked.training?.beta, points: asked.points });
+  const { points, isCorrected = false } = asked;
+  refuseUnheeded(algorithm, { beta: asked.training?.beta, points, isCorrected });
   const given = Object.entries(asked.training ?? {}).filter(([, value]) => value !== undefined);
   const training: RecipeTraining = { ...recipe, ...Object.fromEntries(given) };
   const { learningRate, finalRate = 0, decay, clip, batch, epochs, beta } = training;
   return {
-    algorithm, beta, points: asked.points ?? usualPoints, solver: solverOf(training),
+    algorithm, beta, points: points ?? usualPoints, solver: solverOf(training),
+    ...isCorrected ? { isCorrected } : {},
     optimiser: optimiserOf(algorithm, asked.training, training),
     learningRate, finalRate, decay, rates: ratesOf(model, training.rates ?? {}),
     bound: clip ?? null, batch, epochs, seed: asked.seed ?? 1,
@@ -81,7 +86,8 @@ function pulsedOf(
 /** @throws UserError naming an option that was given and would have no effect. */
 export function refuseUnheeded(
   algorithm: Algorithm,
-  { beta, points }: { readonly beta?: number | undefined; readonly points?: number | undefined },
+  { beta, points, isCorrected }: Pick<AskedSettings, "points" | "isCorrected"> &
+    { readonly beta?: number | undefined },
 ): void {
   const refuse = (flag: string, others: (uses: Uses) => boolean): never => {
     const names = (Object.keys(heeds) as Algorithm[]).filter((name) => others(heeds[name]));
@@ -91,6 +97,9 @@ export function refuseUnheeded(
   };
   if (beta !== undefined && !heeds[algorithm].beta) refuse("--beta", (uses) => uses.beta);
   if (points !== undefined && !heeds[algorithm].points) refuse("--points", (uses) => uses.points);
+  if (isCorrected && !heeds[algorithm].correction) {
+    refuse("--asymmetric-correction", (uses) => uses.correction);
+  }
 }
 
 function solverOf({ freeSweeps, nudgedSweeps, tolerance, order }: RecipeTraining): Solver {

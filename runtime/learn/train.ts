@@ -40,6 +40,8 @@ export interface TrainingSettings {
   readonly beta: number;
   /** Points of `h-ep`. */
   readonly points: number;
+  /** Asymmetric correction of nudged phases, for untied weights. */
+  readonly isCorrected?: boolean | undefined;
   readonly solver: Solver;
   readonly optimiser: Optimiser;
   readonly learningRate: number;
@@ -387,7 +389,7 @@ class Trainer {
 }
 
 export interface MethodContext {
-  readonly settings: Pick<TrainingSettings, "beta" | "points" | "solver">;
+  readonly settings: Pick<TrainingSettings, "beta" | "points" | "isCorrected" | "solver">;
   /** Of the random-sign estimator. */
   readonly sign: 1 | -1;
   /** Continual EP: parameters for the next sweep, from an increment and those of this one. */
@@ -395,8 +397,11 @@ export interface MethodContext {
 }
 type MethodOf = (context: MethodContext) => GradientMethod;
 
-const equilibrium = (name: EstimatorName): MethodOf => ({ settings: { beta, points }, sign }) =>
-  ({ kind: "equilibrium", stencil: stencilOf(name, { beta, points, sign }) });
+const equilibrium = (name: EstimatorName): MethodOf =>
+  ({ settings: { beta, points, isCorrected }, sign }) => ({
+    kind: "equilibrium", stencil: stencilOf(name, { beta, points, sign }),
+    isTransposed: isCorrected,
+  });
 const byStencil = Object.fromEntries(estimatorNames.map((name) =>
   [name, equilibrium(name)])) as Record<EstimatorName, MethodOf>;
 

@@ -87,7 +87,8 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
   }
   const identity = {
     ...onChip && { chip: chipIdentity(onChip) },
-    model: request.model, blockSize: request.blockSize ?? 1, data: data.name, test: test.name,
+    model: request.model, blockSize: request.blockSize ?? 1, untie: request.untie ?? null,
+    data: data.name, test: test.name,
   };
   const path = request.out === undefined ? undefined : join(request.out, "checkpoint.safetensors");
   const start = await startOf(request, trainable, { ...settings, ...identity }, path);

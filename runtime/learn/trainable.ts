@@ -13,13 +13,16 @@ import type { Model } from "../../compiler/onnx/model.ts";
 import type { Preprocessing } from "../../models/card.ts";
 import { buildFfEbm, startValues } from "../../models/ffEbm.ts";
 import { importedFfEbm, importedTraining } from "../../models/imported.ts";
+import { readRecipe, type RecipeFile } from "../../models/recipeFile.ts";
 import { recipes, type Recipe, type RecipeTraining } from "../../models/recipes.ts";
 import { loadCard } from "../data/card.ts";
 import { openDataset, type Dataset } from "../data/dataset.ts";
 import { parseDataSpec, type Split } from "../data/spec.ts";
 import { loadModel } from "../files/modelFiles.ts";
+import { readJson } from "../files/read.ts";
 import { trainedFor } from "./trainedFor.ts";
 import type { Checkpoint } from "./checkpoint.ts";
+import { untied } from "./untied.ts";
 
 export interface Trainable {
   readonly model: FfEbm;
@@ -34,13 +37,15 @@ export interface Trainable {
 }
 
 export interface TrainableRequest {
-  /** Name of a recipe, or path of an ONNX file. */
+  /** Name of a recipe, or path of an ONNX file or of a recipe of one's own (JSON). */
   readonly model: string;
   /** Layers per block, for ONNX models; 1 keeps the file's meaning. */
   readonly blockSize?: number | undefined;
+  /** Separate weights for the way back, apart by this share of their size. */
+  readonly untie?: number | undefined;
 }
 
-function fromRecipe(recipe: Recipe): Trainable {
+function fromRecipe(recipe: Recipe | RecipeFile): Trainable {
   const built = buildFfEbm(recipe.plan);
   return {
     model: built.model, start: (seed) => startValues(built, seed), dataset: recipe.dataset,
@@ -88,20 +93,28 @@ async function fromFeedforward(
 }
 
 /** @throws UserError when the name is neither a recipe nor a file that can be trained. */
-export async function openTrainable({ model, blockSize }: TrainableRequest): Promise<Trainable> {
+export async function openTrainable(request: TrainableRequest): Promise<Trainable> {
+  const opened = await openTied(request);
+  return request.untie === undefined ? opened : untied(opened, request.untie);
+}
+
+async function openTied({ model, blockSize }: TrainableRequest): Promise<Trainable> {
   if (/\.onnx$/i.test(model)) return fromOnnx(model, blockSize);
-  if (Object.hasOwn(recipes, model)) {
-    if (blockSize === undefined || blockSize === 1) {
-      return fromRecipe(recipes[model as keyof typeof recipes]);
-    }
+  const isFile = /\.json$/i.test(model);
+  if (!isFile && !Object.hasOwn(recipes, model)) {
+    throw new UserError(`"${model}" is neither a recipe nor an ONNX file`, {
+      place: "model",
+      remedy: "give a path that ends in .onnx, a recipe of your own in .json, or one of " +
+        Object.keys(recipes).join(", "),
+    });
+  }
+  if (blockSize !== undefined && blockSize !== 1) {
     throw new UserError(`The blocks of ${model} are what its recipe says`, {
       place: "--block-size", remedy: "leave it away, or give an ONNX file",
     });
   }
-  throw new UserError(`"${model}" is neither a recipe nor an ONNX file`, {
-    place: "model",
-    remedy: `give a path that ends in .onnx, or one of ${Object.keys(recipes).join(", ")}`,
-  });
+  return fromRecipe(isFile ? readRecipe(await readJson(model), model)
+    : recipes[model as keyof typeof recipes]);
 }
 
 /** Where data comes from, and how: the words of the command line. */

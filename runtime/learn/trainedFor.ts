@@ -3,23 +3,12 @@
  * settings to go on with. Checked when it is read, because files come from anywhere.
  */
 import { z } from "zod";
-import { orders } from "../../compiler/energy/sweep.ts";
 import { preprocessingSchema } from "../../models/card.ts";
-import { optimiserNames } from "../../models/recipes.ts";
-
-const positive = z.number().positive();
-const count = z.int().positive();
+import { trainingSchema } from "../../models/recipeFile.ts";
 
 export const trainedFor = z.strictObject({
   dataset: z.string().optional(),
   preprocessing: preprocessingSchema.optional(),
-  training: z.strictObject({
-    beta: positive, freeSweeps: count, nudgedSweeps: count, tolerance: z.number().min(0).optional(),
-    order: z.enum(orders).optional(), optimiser: z.enum(optimiserNames).optional(),
-    momentum: z.number().min(0).optional(), learningRate: positive,
-    finalRate: z.number().min(0).optional(), decay: z.number().min(0),
-    rates: z.record(z.string(), z.number().min(0)).optional(), clip: positive.optional(),
-    batch: count, epochs: count,
-  }),
+  training: trainingSchema,
 }).transform(({ dataset, preprocessing, training }) => ({ dataset, preprocessing, training }));
 export type TrainedFor = z.output<typeof trainedFor>;

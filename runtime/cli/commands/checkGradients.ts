@@ -13,7 +13,7 @@ import type { Algorithm } from "../../learn/train.ts";
 import { chipIn } from "../chipOptions.ts";
 import type { CommandSpec, Invocation, Options } from "../command.ts";
 import { table } from "../table.ts";
-import { gradientOptions, relaxationOf } from "./train.ts";
+import { gradientOptions, modelIn, relaxationOf } from "./train.ts";
 
 const short = (x: number | null): string => (x === null ? "-" : x.toExponential(2));
 
@@ -59,7 +59,7 @@ async function againstReference({ args, options }: Invocation): Promise<Referenc
 /** @throws UserError after printing, when the gradient can not be vouched for. */
 async function againstTruth({ args, options, io }: Invocation): Promise<ModelCheck> {
   const check = await checkModel({
-    model: args[0] as string, blockSize: options.integer("blockSize", "--block-size", { min: 1 }),
+    ...modelIn(args[0] as string, options),
     data: options.text("data"), dataDir: options.text("dataDir"),
     samples: options.integer("samples", "--samples", { min: 1 }),
     seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }),

@@ -32,13 +32,22 @@ export const gradientOptions: readonly OptionSpec[] = [
   },
   ...chipOptions,
   { flags: "--block-size <n>", description: "layers per block, for ONNX files; 1 is exact" },
+  {
+    flags: "--untie <spread>",
+    description: "separate weights for the way back, apart by this share of their size",
+  },
+  {
+    flags: "--asymmetric-correction",
+    description: "nudged phases with the transposed Jacobian, for untied weights",
+  },
 ];
 
 export const train: CommandSpec = {
   name: "train",
   summary: "Train an energy-based model end to end: a recipe, or an ONNX file's layers as blocks.",
   arguments: [{
-    name: "<model>", description: `ONNX file, or recipe: ${Object.keys(recipes).join(", ")}`,
+    name: "<model>",
+    description: `ONNX file, recipe in JSON, or one of ${Object.keys(recipes).join(", ")}`,
   }],
   options: [
     {
@@ -81,7 +90,7 @@ export const train: CommandSpec = {
   async run({ args: [model], options, io }): Promise<TrainReport> {
     const show = epochDisplay(io);
     return trainModel({
-      model: model as string, blockSize: options.integer("blockSize", "--block-size", { min: 1 }),
+      ...modelIn(model as string, options),
       data: options.text("data"), test: options.text("test"), dataDir: options.text("dataDir"),
       device: options.choice<DeviceChoice>("device"), chip: options.choice<ChipMode>("chip"),
       ...chipIn(options),
@@ -124,6 +133,15 @@ export const train: CommandSpec = {
     ].join("\n\n");
   },
 };
+
+/** Which model, and how its blocks are made and nudged. */
+export const modelIn = (model: string, options: Options): {
+  model: string; blockSize: number | undefined; untie: number | undefined; isCorrected: boolean;
+} => ({
+  model, blockSize: options.integer("blockSize", "--block-size", { min: 1 }),
+  untie: options.number("untie", "--untie", { min: 0 }),
+  isCorrected: options.flag("asymmetricCorrection"),
+});
 
 /** What of the request `check-gradients` reads too. */
 export const relaxationOf = (options: Options): {

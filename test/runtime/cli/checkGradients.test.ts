@@ -1,7 +1,17 @@
 /** `check-gradients`: of models, and against what reference files demand. */
-import { readFileSync } from "node:fs";
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { recipes } from "../../../models/recipes.ts";
 import { crosstie } from "../../support/cli.ts";
+import { zooPlans } from "../../support/ffEbmZoo.ts";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "crosstie-check-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
 
 interface Report {
   device: string;
@@ -102,6 +112,27 @@ describe("on a model", () => {
       "--algorithm", "implicit", "--device", "interpreter");
     expect(report.device).toContain("float64");
     expect(report.overall.relativeError).toBeLessThan(1e-9);
+  });
+
+  test("untied weights bias the estimate, and the asymmetric correction removes that", async () => {
+    const words = ["--data", "synthetic", "--beta", "1e-3", "--device", "interpreter"];
+    const own = join(folder, "own.json");
+    const { training } = recipes["mnist-dhn"];
+    writeFileSync(own, JSON.stringify({ plan: zooPlans.tanh, training }));
+    const plain = await checkModel(own, ...words, "--untie", "0.3");
+    const corrected = await checkModel(own, ...words, "--untie", "0.3", "--asymmetric-correction");
+    expect(plain.parameters.map(({ name }) => name)).toContain("block0.layer2.W@block0.s1");
+    expect(plain.overall.cosine).toBeLessThan(0.9999);
+    expect(corrected.overall.cosine).toBeGreaterThan(1 - 1e-8);
+    const tied = await checkModel(own, ...words);
+    expect(tied.overall.cosine).toBeGreaterThan(1 - 1e-8);
+  });
+
+  test("the correction is refused where there is no nudge to correct", async () => {
+    const { code, stderr } = await crosstie("check-gradients", "mnist-dhn",
+      "--algorithm", "c-cpl", "--asymmetric-correction");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/--asymmetric-correction: c-cpl does not heed it.*one of p-ep/);
   });
 
   test("an unconverged free phase is refused after the numbers, with what to change", async () => {

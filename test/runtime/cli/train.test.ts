@@ -83,6 +83,18 @@ describe("train", () => {
     expect(existsSync(join(folder, "file", "model.json"))).toBe(false);
   });
 
+  test("keeps what separate weights for both directions learn, and their correction", async () => {
+    const out = join(folder, "untied");
+    const { report } = await train("mnist-dhn", ...few, "--untie", "0.1",
+      "--asymmetric-correction", "-o", out);
+    expect(report.accuracy).toBeGreaterThan(0.3);
+    expect(report.settings.isCorrected).toBe(true);
+    const { report: again } = await train(join(out, "model.onnx"), ...few, "--epochs", "1",
+      "--learning-rate", "1e-12");
+    expect(again.parameters).toBe(407050 + 5120);
+    expect(again.accuracy).toBe(report.accuracy);
+  });
+
   test("hands every option on", async () => {
     const { report } = await train("mnist-dhn", ...few, "--epochs", "1", "--algorithm", "n-ep",
       "--beta", "0.3", "--free-sweeps", "7", "--nudged-sweeps", "5", "--order", "synchronous",
