@@ -55,7 +55,8 @@ function transposedPads(c: RuleContext, x: Value, s: Spatial): Pick<Spatial, "lo
     const span = spanOf(s.kernel[i] as number, s.dilations[i] as number);
     const full = (extent - 1) * (s.strides[i] as number) + (more[i] as number) + span;
     const total = full - (wanted[i] as number);
-    const front = auto === "SAME_UPPER" ? Math.floor(total / 2) : Math.ceil(total / 2);
+    // More than the kernel reaches is filled up at the end.
+    const front = Math.max(auto === "SAME_UPPER" ? Math.floor(total / 2) : Math.ceil(total / 2), 0);
     low.push(front);
     high.push(total - front - (more[i] as number));
   });

@@ -190,10 +190,13 @@ function samplesPerBin(
   const fixed = c.int("sampling_ratio", 0);
   if (fixed > 0) return { counts: [fixed, fixed], most: [fixed, fixed] };
   const boxes = c.value(rois);
-  const [scale, least] = [c.float("spatial_scale", 1), isHalf(c) ? 0 : 1];
+  const [scale, half] = [c.float("spatial_scale", 1), isHalf(c)];
+  // In float32, as it is specified: a side that is a hair above a whole number of bins counts.
+  const at = (r: number, i: number): number =>
+    Math.fround(Math.fround(elementAt(boxes, r * 4 + i) * scale) - (half ? 0.5 : 0));
   const lists = [1, 0].map((axis, j) => range(0, boxes.shape[0] as number).map((r) => {
-    const side = (elementAt(boxes, r * 4 + axis + 2) - elementAt(boxes, r * 4 + axis)) * scale;
-    return Math.max(Math.ceil(Math.max(side, least) / (bins[j] as number)), 1);
+    const side = Math.max(Math.fround(at(r, axis + 2) - at(r, axis)), half ? 0 : 1);
+    return Math.max(Math.ceil(Math.fround(side / (bins[j] as number))), 1);
   }));
   const most = lists.map((list) => Math.max(1, ...list)) as [number, number];
   const counts = lists.map((list) => c.b.constant(

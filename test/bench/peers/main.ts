@@ -3,7 +3,9 @@
  *
  *     npm run real-models [-- part of a path]
  *     npm run round-trip [-- folder of a conformance suite]
+ *     npm run operators
  */
+import { compareOperator, operatorRows } from "./operators.ts";
 import { compare, comparisons, tolerance, type Compared } from "./realModels.ts";
 import { roundTripCases, roundTrips } from "./roundTrip.ts";
 
@@ -28,6 +30,21 @@ async function roundTrip(folder?: string): Promise<boolean> {
   return different.length === 0;
 }
 
-const [what, argument] = process.argv.slice(2);
-const isFine = what === "round-trip" ? await roundTrip(argument) : await realModels(argument);
+async function operators(): Promise<boolean> {
+  const rows = operatorRows();
+  const different: string[] = [];
+  for (const row of rows) {
+    const why = await compareOperator(row);
+    if (why !== undefined) different.push(why);
+  }
+  for (const line of different) console.log(line);
+  console.log(JSON.stringify({ bench: "operators", calls: rows.length, different }));
+  return different.length === 0;
+}
+
+const commands: Readonly<Record<string, (argument?: string) => Promise<boolean>>> = {
+  "real-models": realModels, "round-trip": roundTrip, operators,
+};
+const [what = "", argument] = process.argv.slice(2);
+const isFine = await commands[what]?.(argument);
 process.exitCode = isFine ? 0 : 1;

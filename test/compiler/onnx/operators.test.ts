@@ -65,6 +65,27 @@ test("a pooling window that hangs over by less than a stride is cut, one by more
   expect(run("MaxPool", [x], { ...pool, strides: [1, 1] })[0]?.shape).toEqual([1, 1, 0, 2]);
 });
 
+  expect(values("RoiAlign", [x, roi, ints(0)], attributes, { opset: 16 }))
+    .toEqual([0.5, 2, 4.5]);
+  const [x, w] = [floats([1, 1, 2], 1, 2), floats([1, 1, 2], 1, 10)];
+  for (const auto_pad of ["NOTSET", "SAME_UPPER", "SAME_LOWER"]) {
+    expect(values("ConvTranspose", [x, w], { strides: [2], output_shape: [5], auto_pad }))
+      .toEqual([1, 10, 2, 20, 0]);
+  }
+});
+
+test("RoiAlign counts its samples in float32", () => {
+  // 5 * 0.6 is 3 in float32, and more in float64: one sample in each of three bins, at 0.5, 1.5 ..
+  // Two samples would lie nearer to a neighbour, and the larger share counts.
+  const x = floats([1, 1, 1, 6], 0, 1, 4, 9, 16, 25);
+  const roi = floats([1, 4], 0, 0, 5, 0);
+  const attributes = {
+    output_height: 1, output_width: 3, mode: "max", spatial_scale: { float: Math.fround(0.6) },
+    coordinate_transformation_mode: "output_half_pixel",
+  };
+  expect(values("RoiAlign", [x, roi, ints(0)], attributes, { opset: 16 })).toEqual([0.5, 2, 4.5]);
+});
+
 describe("movement", () => {
   test.each([
     ["backwards to the first element", [4], [-(2 ** 40)], [-2], [4, 2, 0]],
