@@ -65,8 +65,7 @@ test("a pooling window that hangs over by less than a stride is cut, one by more
   expect(run("MaxPool", [x], { ...pool, strides: [1, 1] })[0]?.shape).toEqual([1, 1, 0, 2]);
 });
 
-  expect(values("RoiAlign", [x, roi, ints(0)], attributes, { opset: 16 }))
-    .toEqual([0.5, 2, 4.5]);
+test("a transposed convolution short of its output shape is filled up at the end", () => {
   const [x, w] = [floats([1, 1, 2], 1, 2), floats([1, 1, 2], 1, 10)];
   for (const auto_pad of ["NOTSET", "SAME_UPPER", "SAME_LOWER"]) {
     expect(values("ConvTranspose", [x, w], { strides: [2], output_shape: [5], auto_pad }))
