@@ -1,10 +1,13 @@
 /** Float16 data on the interpreter and on WASM: halves in memory, float32 in sums. */
 import { describe, expect, test, vi } from "vitest";
-import { emitWasm } from "../../../compiler/emit/wasm/emit.ts";
+import { emitWasm, emitWasmModule } from "../../../compiler/emit/wasm/emit.ts";
 import { Builder } from "../../../compiler/graph/builder.ts";
 import { areHalves, halfToFloat, packHalves, unpackHalf } from "../../../compiler/graph/half.ts";
 import { tensor } from "../../../compiler/graph/tensor.ts";
 import { buildProgram, halfBuffers } from "../../../compiler/kernels/program.ts";
+import {
+  programFromJson, programSchema, programToJson,
+} from "../../../compiler/kernels/serialise.ts";
 import type { Device } from "../../../runtime/device/device.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
@@ -40,6 +43,21 @@ describe.each(devices)("on the %s", (_, open) => {
     expect(Math.max(...one.expected)).toBeGreaterThan(2048);
     expect(await run(await open(), one)).toEqual(one.expected);
   });
+});
+
+test("a program that was written and read back still has its halves", async () => {
+  const one = longSums();
+  const program = buildProgram(one.graph);
+  const tensors = new Map(program.constants.map(({ buffer, tensor: held }) =>
+    [program.buffers[buffer]?.name as string, held]));
+  const json = JSON.parse(JSON.stringify(programToJson(program))) as unknown;
+  const read = programFromJson(programSchema.parse(json), tensors, "plan");
+  expect(halfBuffers(read)).toEqual(halfBuffers(program));
+  expect(halfBuffers(read).size).toBe(1);
+  const device = await openWasmDevice();
+  const session = await Session.create(device, read, { wasm: emitWasmModule(program.kernels) });
+  expect(elements((await session.run(one.inputs)).get("y") as never)).toEqual(one.expected);
+  device.destroy();
 });
 
 test("WASM packs halves for its tiles as it does other weights", () => {
