@@ -83,7 +83,7 @@ export function renderProfile(result: ProfileResult): string {
   const { model, points, quality, sweep } = result;
   const energy = { field: "energyJ", label: "energy per inference, J" } as const;
   const rows = points.map((p) => [
-    escape(p.target),
+    escape([p.target, ...Object.entries(p.figures ?? {}).map(([n, v]) => `${n}=${v}`)].join(" ")),
     si(p.energyJ, "J"), si(p.latencyS, "s"), mm2(p.areaM2), decibels(p.predictedSnrDb),
     String(p.analogNodes.length), `<code>${escape(p.command)}</code>`,
   ]);

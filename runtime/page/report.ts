@@ -76,7 +76,7 @@ export function renderReport(plan: Plan, chip?: ChipPicture): string {
     si(s.cost.latencyS, "s"),
   ]);
   const { optimal, bound } = plan.partition;
-  const proof = optimal ? "proved optimal by the minimum cut" : `not below ${bound} in any split`;
+  const proof = optimal ? "proved optimal" : `not below ${bound} in any split`;
   const others = (plan.others ?? []).map((other) => other.target as { name: string });
   const { objective, analog, arrays, replicas, figures } = plan.options;
   const command = compileCommandLine({

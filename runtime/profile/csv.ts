@@ -13,16 +13,23 @@ function cell(value: Cell): string {
 
 const line = (cells: readonly Cell[]): string => cells.map(cell).join(",");
 
-const PLACED = ["energyJ", "latencyS", "areaM2", "predictedSnrDb", "arrays", "analogNodes"];
+const PLACED = [
+  "energyJ", "latencyS", "areaM2", "predictedSnrDb", "arrays", "analogNodes", "replicas",
+];
 
 const placed = (p: Placed): Cell[] =>
-  [p.energyJ, p.latencyS, p.areaM2, p.predictedSnrDb, p.arrays, p.analogNodes.join(" ")];
+  [p.energyJ, p.latencyS, p.areaM2, p.predictedSnrDb, p.arrays, p.analogNodes.join(" "),
+    pairs(p.replicas)];
+
+/** `name=4 other=2`. */
+const pairs = (numbers: Readonly<Record<string, number>> = {}): string =>
+  Object.entries(numbers).map(([name, n]) => `${name}=${n}`).join(" ");
 
 export function profileCsv({ points, sweep }: ProfileResult): string {
   if (sweep === undefined) {
     return [
-      line(["target", ...PLACED, "found", "command"]),
-      ...points.map((p) => line([p.target, ...placed(p), p.found, p.command])),
+      line(["target", "figures", ...PLACED, "found", "command"]),
+      ...points.map((p) => line([p.target, pairs(p.figures), ...placed(p), p.found, p.command])),
     ].join("\n");
   }
   const names = sweep.axes.map(({ name }) => name);
