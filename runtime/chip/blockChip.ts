@@ -41,6 +41,8 @@ export class BlockChip {
   readonly graph: Graph;
   readonly layout: BlockLayout;
   readonly passes: readonly Pass[];
+  /** Whether the product is one contraction, what its columns add up to folded into weights. */
+  readonly folds: boolean;
 
   readonly #device: Device;
   readonly #block: BlockDescription;
@@ -50,8 +52,6 @@ export class BlockChip {
   readonly #plan: ProductPlan;
   readonly #scales: Float32Array;
   readonly #output: string;
-  /** Whether the product is one contraction, what its columns add up to folded into weights. */
-  readonly #folds: boolean;
 
   #run: Simulated | undefined;
   #observer: Simulated | undefined;
@@ -86,7 +86,7 @@ export class BlockChip {
       mismatch: config.converter.gainSpread > 0 || config.converter.offsetSpread > 0,
       digitalZero: scheme === "offset" && (sensed || subtract === "digital") ? zero : 0,
     };
-    this.#folds = isFoldable(this.#plan);
+    this.folds = isFoldable(this.#plan);
   }
 
   /** Whether ranges have to be set by samples before the block can run. */
@@ -162,7 +162,7 @@ export class BlockChip {
     const { converters, digitalZero } = this.#plan;
     const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
     const scales = this.#scales.map((s) => s * unit);
-    const held = !this.#folds ? matrices : foldMatrices(matrices, {
+    const held = !this.folds ? matrices : foldMatrices(matrices, {
       layout: this.layout, encoding: this.#encoding, crossbar: this.#block.crossbar, scales,
       digitalZero,
     });
@@ -211,7 +211,7 @@ export class BlockChip {
     const known = observe ? this.#observer : this.#run;
     if (known) return known;
     if (!this.#matrices) throw new InternalError(`block ${this.id} was not programmed`);
-    const { graph, names, boundaries } = this.#folds
+    const { graph, names, boundaries } = this.folds
       ? foldedGraph(this.graph, this.#place, this.#plan)
       : simulatedGraph(this.graph, this.#place, this.#plan, observe);
     const session = await Session.create(this.#device, buildProgram(graph, { boundaries }));

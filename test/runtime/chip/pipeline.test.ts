@@ -53,6 +53,9 @@ const largestOf = ({ data }: Tensor): number =>
 /** float32 rounds each of the sums, products and constants behind a result. */
 const FLOAT32 = 3e-6;
 
+/** Cases whose product was one contraction. */
+const folded = new Set<string>();
+
 async function compare(target: TestTarget, converters: boolean, seed: number): Promise<void> {
   for (const { name, graph, inputs } of randomCases(seed)) {
     const given = target.target.input.sign === "unsigned"
@@ -64,6 +67,12 @@ async function compare(target: TestTarget, converters: boolean, seed: number): P
     const { loops, heart, drive } = loopsOf(block.graph, crossbar.weights.name, given);
     const chip = new BlockChip(device, block, setting);
     chip.program(0);
+    const { input } = setting.config;
+    const whole = chip.layout.groupsPerPack === 1;
+    if (whole && (!converters || input.coding === "digital")) {
+      expect(chip.folds || chip.layout.colsN === 1, name).toBe(true);
+    }
+    if (chip.folds) folded.add(name);
     chip.seeInputs(drive.data as Float32Array);
     // Ranges that clip a little, where samples decide.
     const kinds = Math.max(...chip.passes.map((p) => p.kind)) + 1;
@@ -106,6 +115,7 @@ const highest = ({ target }: TestTarget): number => {
 describe.each(Object.entries(targets))("%s", (_, target) => {
   it("multiplies like loops over its tiles", async () => {
     await compare(target, false, 11);
+    expect(folded.size).toBeGreaterThan(3);
   });
   it("converts like loops over bits, slices and rows", async () => {
     await compare(target, true, 12);

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { UserError } from "../../../../compiler/errors.ts";
 import {
@@ -97,6 +98,49 @@ describe("solve-array", () => {
     const bad = JSON.parse(JSON.stringify({ ...document, ...fault })) as unknown;
     expect(() => solveArrayDocument(bad, "a.json")).toThrow(message);
     expect(() => solveArrayDocument(bad, "a.json")).toThrow(UserError);
+  });
+
+  it("solves arrays of one line, open arrays, and resistances of any size", () => {
+    const scale = fc.oneof(fc.constant(0), fc.double({ min: -12, max: 9, noNaN: true })
+      .map((e) => 10 ** e));
+    const siemens = fc.oneof(fc.constant(0), fc.double({ min: -15, max: 1, noNaN: true })
+      .map((e) => 10 ** e));
+    fc.assert(fc.property(
+      fc.constantFrom([1, 1], [1, 7], [7, 1], [1, 64], [64, 1], [3, 5]),
+      fc.array(siemens, { minLength: 64, maxLength: 64 }), fc.tuple(scale, scale, scale, scale),
+      fc.constantFrom("left", "right", "both"), fc.constantFrom("top", "bottom", "both"),
+      ([rows, cols], cells, [rowSegmentOhm, colSegmentOhm, sourceOhm, senseOhm], driveEnd, end) => {
+        const conductance = Float64Array.from(cells.slice(0, rows! * cols!));
+        const inputVolt = [Array.from({ length: rows! }, (_, i) => 0.1 + 0.01 * (i % 3))];
+        const wires = { rowSegmentOhm, colSegmentOhm, sourceOhm, senseOhm };
+        const { outputAmpere, effectiveConductanceSiemens } = solveArrayDocument({
+          rows, cols, ...wires, driveEnd, senseEnd: end, inputVolt,
+          conductanceSiemens: Array.from({ length: rows! }, (_, i) =>
+            [...conductance.subarray(i * cols!, (i + 1) * cols!)]),
+        }, "a.json");
+        expect(outputAmpere[0]).toHaveLength(cols!);
+        const largest = Math.max(...outputAmpere[0]!);
+        outputAmpere[0]!.forEach((ampere, j) => {
+          // Positive inputs: no output is a difference, and each is the matrix times the input.
+          const product = inputVolt[0]!.reduce((sum, v, i) =>
+            sum + v * effectiveConductanceSiemens![i]![j]!, 0);
+          expect(Math.abs(product - ampere)).toBeLessThanOrEqual(1e-9 * product);
+          expect(ampere).toBeGreaterThanOrEqual(0);
+        });
+        // The dense oracle is plain elimination, which keeps few digits where resistances are far
+        // apart: it is asked where they are not.
+        const all = [...Object.values(wires), ...Array.from(conductance, (g) => 1 / g)]
+          .filter((r) => r > 0 && r < Infinity);
+        if (all.length === 0 || Math.max(...all) / Math.min(...all) > 1e6) return;
+        const ohms = Object.fromEntries(Object.entries(wires).map(([k, v]) => [k, ohm(v)]));
+        nodalOutputs({
+          rows: rows!, cols: cols!, conductance, driveEnd, senseEnd: end,
+          ...ohms as typeof circuit,
+        } as typeof circuit, inputVolt[0]!).forEach((ampere, j) => {
+          expect(Math.abs(outputAmpere[0]![j]! - ampere)).toBeLessThanOrEqual(1e-8 * largest);
+        });
+      },
+    ), { numRuns: 200, seed: 31 });
   });
 
   it.each([null, 7, "x", []])("refuses %j", (bad) => {
