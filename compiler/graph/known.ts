@@ -11,7 +11,9 @@ import {
   addDims, dimAtLeast, dimsEqual, divDimsExact, isStatic, mulDims, subDims, type Dim,
 } from "./dim.ts";
 import { isFloat } from "./dtype.ts";
-import { constantOf, isOp, isRandom, type BinaryOp, type Node, type PrimName, type Value } from "./graph.ts";
+import {
+  constantOf, isOp, isRandom, type BinaryOp, type Node, type PrimName, type Value,
+} from "./graph.ts";
 import { elementAt, sizeOf, tensor, type Tensor } from "./tensor.ts";
 
 /** Shapes, starts, axes are short; data is not followed. */
