@@ -43,6 +43,9 @@ function convNet(pooling: Pooling | undefined, unit: Unit, feed: DigitalLayer[])
   };
 }
 
+/** Slope 1/2 at most: a skip without weights has strength 1, and steeper units get two minima. */
+const gentle: Unit = { kind: "sigmoid", gain: 2, offset: -1 };
+
 export const zooPlans = {
   "hard clamp": denseNet(hardSigmoid),
   "half slope": denseNet({ kind: "clamp", slope: 0.5, low: 0, high: 1 }),
@@ -66,8 +69,8 @@ export const zooPlans = {
     blocks: [{
       feed: [{ ...conv3, out: 3 }],
       layers: [
-        layer([3, 6, 6], smoothSigmoid), layer([3, 6, 6], smoothSigmoid, conv3),
-        layer([3, 6, 6], smoothSigmoid, conv3, { kind: "identity", from: 0 }),
+        layer([3, 6, 6], gentle), layer([3, 6, 6], gentle, conv3),
+        layer([3, 6, 6], gentle, conv3, { kind: "identity", from: 0 }),
       ],
     }],
   },

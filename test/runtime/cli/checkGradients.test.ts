@@ -96,10 +96,7 @@ describe("on a model", () => {
     expect(report.overall.cosine).toBeGreaterThan(0.9999);
   });
 
-  test.each([
-    "p-ep", "n-ep", "random-ep", "p-cpl", "n-cpl", "c-cpl", "cl", "continual", "implicit",
-    "recurrent", "truncated",
-  ])("%s points the way that the exact gradient points", async (algorithm) => {
+  test.each(["n-ep", "c-cpl", "cl", "continual", "truncated"])("%s points the way that the exact gradient points", async (algorithm) => {
     const heedsBeta = !["cl", "implicit", "recurrent", "truncated"].includes(algorithm);
     const report = await checkModel("mnist-dhn", "--data", "synthetic", "--samples", "4",
       "--algorithm", algorithm, ...heedsBeta ? ["--beta", "0.1"] : []);
