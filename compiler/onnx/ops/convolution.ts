@@ -27,13 +27,38 @@ export function convolve(c: RuleContext, x: Value, w: Value, bias?: Value): Valu
   return bias ? c.b.addition(y, perChannel(c, bias, rankOf(x))) : y;
 }
 
+/** Products of centred 8-bit numbers whose sum float32 holds exactly: 258 of up to 255 * 255. */
+const exactProducts = Math.floor(2 ** 24 / 255 ** 2);
+
+/**
+ * Convolution of centred 8-bit operands (int32 in, int32 out), by float convolutions over so few
+ * input channels each that every sum is exact: floats are what devices multiply fast.
+ */
+export function convolveIntegers(c: RuleContext, x: Value, w: Value, bias?: Value): Value {
+  const { b } = c;
+  const [channels, ...kernel] = c.concreteShape(shapeOf(w).slice(1)) as [number, ...number[]];
+  const each = Math.floor(exactProducts / kernel.reduce((p, d) => p * d, 1));
+  const isWhole = channels <= each;
+  if (each === 0 || (!isWhole && c.int("group", 1) > 1)) return convolve(c, x, w, bias);
+  const [wideX, wideW] = [b.cast(x, "float32"), b.cast(w, "float32")];
+  const part = (from: number): Value => {
+    const to = Math.min(from + each, channels);
+    const taken = (v: Value): Value => (isWhole ? v : b.sliceAxis(v, 1, from, to));
+    return b.cast(convolve(c, taken(wideX), taken(wideW)), "int32");
+  };
+  const y = range(0, Math.ceil(channels / each)).map((i) => part(i * each))
+    .reduce((sum, v) => b.addition(sum, v));
+  return bias ? b.addition(y, perChannel(c, bias, rankOf(x))) : y;
+}
+
 const convInteger: Rule = (c) => {
   const [{ b }, x, w] = [c, c.input(0), c.input(1)];
   const zero = c.optional(3);
   // A vector of zero points is one per output channel.
   const perOutput = zero && rankOf(zero) === 1 && dimAt(zero, 0) !== 1
     ? b.reshape(zero, [dimAt(zero, 0), ...shapeOf(w).slice(1).map(() => 1)]) : zero;
-  return convolve(c, centred(b, x, c.optional(2), false), centred(b, w, perOutput, false));
+  return convolveIntegers(
+    c, centred(b, x, c.optional(2), false), centred(b, w, perOutput, false));
 };
 
 /** Pads of a transposed convolution, from its output shape or automatic mode where given. */

@@ -9,7 +9,7 @@ import type { Builder } from "../../graph/builder.ts";
 import type { RuleContext } from "../context.ts";
 import { clamp, dimAt, matmul, range, reduce, unsqueeze } from "../lowering.ts";
 import type { Family, Rule } from "../operator.ts";
-import { convolve } from "./convolution.ts";
+import { convolve, convolveIntegers } from "./convolution.ts";
 import { centred } from "./products.ts";
 
 /** Rounds half to even, shifts by the zero point, saturates. */
@@ -111,7 +111,9 @@ const qLinearConv: Rule = (c) => {
   const inner = rankOf(x) - 2;
   const weights = centred(b, w, channel(wZero, inner + 1), false);
   const bias = c.optional(8);
-  const acc = convolve(c, centred(b, x, b.reshape(xZero, []), false), weights, bias);
+  const isByte = [x, w].every((v) => dtypeFacts[v.type.dtype].bits === 8);
+  const acc = (isByte ? convolveIntegers : convolve)(
+    c, centred(b, x, b.reshape(xZero, []), false), weights, bias);
   return requantize(c, acc,
     [b.reshape(xScale, []), channel(wScale, inner), b.reshape(yScale, [])], b.reshape(yZero, []));
 };

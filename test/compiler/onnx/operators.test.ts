@@ -65,6 +65,28 @@ test("a pooling window that hangs over by less than a stride is cut, one by more
   expect(run("MaxPool", [x], { ...pool, strides: [1, 1] })[0]?.shape).toEqual([1, 1, 0, 2]);
 });
 
+test.each([1, 2])("integer convolutions are exact beyond one float sum, groups %i", (group) => {
+  const [channels, width] = [600, 3];
+  const x = typed("uint8", [1, channels, width],
+    ...Array.from({ length: channels * width }, (_, i) => (i % 7 === 0 ? 251 : 255)));
+  const w = typed("uint8", [2, channels / group, 2],
+    ...Array.from({ length: (2 * channels * 2) / group }, (_, i) => 255 - (i % 5)));
+  const at = (t: typeof x, i: number): number => t.data[i] as number;
+  const expected = [0, 1].flatMap((o) => [0, 1].map((p) => {
+    let sum = 0;
+    for (let c = 0; c < channels / group; c++) {
+      const from = group === 2 ? c + (o * channels) / 2 : c;
+      for (let k = 0; k < 2; k++) {
+        sum += (at(x, from * width + p + k) - 1) * at(w, (o * (channels / group) + c) * 2 + k);
+      }
+    }
+    return sum;
+  }));
+  expect(Math.max(...expected)).toBeGreaterThan(2 ** 24);
+  const [y] = run("ConvInteger", [x, w, number(1, "uint8")], { group });
+  expect([...y?.data ?? []]).toEqual(expected);
+});
+
 test("a transposed convolution short of its output shape is filled up at the end", () => {
   const [x, w] = [floats([1, 1, 2], 1, 2), floats([1, 1, 2], 1, 10)];
   for (const auto_pad of ["NOTSET", "SAME_UPPER", "SAME_LOWER"]) {
