@@ -93,6 +93,38 @@ describe("limits", () => {
   });
 });
 
+describe("features", () => {
+  const having = (features: Partial<typeof webGpuDefaults.features>): typeof webGpuDefaults =>
+    ({ ...webGpuDefaults, features: { ...webGpuDefaults.features, ...features } });
+
+  test("16-bit floats hold halves where the device has them, pairs in words elsewhere", () => {
+    const inFull = relu(9);
+    const halves: Kernel = { ...inFull, arguments: inFull.arguments.map((argument) =>
+      (argument.access === "read" ? { ...argument, storage: "f16" } : argument)) };
+    const [plain, half] = [webGpuDefaults, having({ f16: true })]
+      .map((profile) => emitWgsl(halves, profile).source) as [string, string];
+    expect(plain).not.toContain("f16;");
+    expect(plain).toMatch(/var<storage, read> x: array<u32>;/);
+    expect(plain).toContain("return unpack2x16float(x[index >> 1u])[index & 1];");
+    expect(half).toContain("enable f16;");
+    expect(half).toMatch(/var<storage, read> x: array<f16>;/);
+    expect(half).toContain("return f32(x[index]);");
+    // Without halves the feature changes nothing.
+    expect(emitWgsl(relu(9), having({ f16: true })).source).toBe(emitWgsl(relu(9)).source);
+  });
+
+  test("subgroups share row reductions where the device has them, a tree does elsewhere", () => {
+    const [tree, groups] = [webGpuDefaults, having({ subgroups: true })]
+      .map((profile) => emitWgsl(rowMean(), profile).source) as [string, string];
+    expect(tree).not.toContain("subgroup");
+    expect(tree).toContain("half /= 2");
+    expect(groups).toContain("enable subgroups;");
+    expect(groups.match(/subgroupAdd/g)).toHaveLength(2);
+    expect(groups.match(/workgroupBarrier/g)).toHaveLength(1);
+    expect(emitWgsl(relu(9), having({ subgroups: true })).source).toBe(emitWgsl(relu(9)).source);
+  });
+});
+
 describe("the way to compute a kernel follows its shape", () => {
   test.each([
     ["large", product(1024, 1024, 1024), "tiles of 64 x 64"],
