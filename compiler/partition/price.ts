@@ -3,6 +3,7 @@
  * carry each value across. Prices only; `minimumCut.ts` decides.
  */
 import type { HybridTarget, Target } from "../../targets/schema.ts";
+import { UserError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
 import { analogCost } from "./cost/analog.ts";
 import { NO_COST, sumCosts } from "./cost/cost.ts";
@@ -63,12 +64,22 @@ function copiesUpTo(most: number, products: number): number[] {
   return limit > 1 ? [...powers, limit] : [];
 }
 
-/** Unit id -> copies that were asked for by name. */
+/**
+ * Unit id -> copies that were asked for by name.
+ * @throws UserError when a unit has fewer products to share than it is to have copies
+ */
 function exactCopies(
   facts: GraphFacts, exactly: NonNullable<Replicas["exactly"]>,
 ): Map<string, number> {
+  const products = new Map(facts.units.map(({ id, shape }) => [id, shape?.vectors ?? 0]));
   return new Map(Object.entries(exactly).flatMap(([name, count]) =>
-    [...namedUnits(facts, [name], "--replicate")].map((id) => [id, count] as const)));
+    [...namedUnits(facts, [name], "--replicate")].map((id) => {
+      const most = products.get(id) as number;
+      if (count <= most) return [id, count] as const;
+      throw new UserError(`"${name}" has ${most} products per inference for ${count} copies`, {
+        place: "--replicate", remedy: `Give it at most ${most}.`,
+      });
+    })));
 }
 
 /** Every way in which a unit may be analog on a target, or why there is none. */
@@ -79,7 +90,7 @@ function waysOn(
   const { shape } = unit;
   if (!shape) return unit.reason ?? "not mappable";
   const way = (replicas: number): Way => wayOn(target, unit, shape, replicas, noise);
-  if (exact !== undefined) return [way(Math.min(exact, shape.vectors))];
+  if (exact !== undefined) return [way(exact)];
   return [way(1), ...copiesUpTo(most, shape.vectors).map(way)];
 }
 
@@ -101,7 +112,7 @@ function pinOf(facts: GraphFacts, target: Target, choice: AnalogChoice): Pin {
 /**
  * Prices a graph's facts on a target.
  * @throws UserError when the target's arrays hold no weight at all, or lack a figure, or when a
- * name in `analog` or `replicas` means no unit that can be analog
+ * name in `analog` or `replicas` means no unit that can be analog, or not in so many copies
  */
 export function priceFacts(
   facts: GraphFacts,

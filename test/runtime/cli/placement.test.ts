@@ -34,6 +34,7 @@ describe("the table of a placement", () => {
 describe("refused by name", () => {
   it.each([
     [["--replicate", "/0/Conv"], /gives no node a number of copies/],
+    [["--replicate", "/0/Conv=1000"], /784 products per inference for 1000 copies/],
     [["--replicate", "nothing=2"], /no unit is or holds the node "nothing"/],
     [["--capacity", "neurram-rram"], /--capacity/],
     [["--capacity", "neurram-rram=x"], /gives no target a number of arrays/],
