@@ -31,6 +31,11 @@ interface RoundTrip {
   }>;
 }
 
+interface Operators {
+  operatorRows(): readonly unknown[];
+  compareOperator(row: unknown): Promise<string | undefined>;
+}
+
 describeNeeding(needPeers, "beside ONNX Runtime", (get) => {
   const load = async <T>(file: string): Promise<T> => await import(`${get()}${file}`) as T;
 
@@ -51,5 +56,14 @@ describeNeeding(needPeers, "beside ONNX Runtime", (get) => {
     const { counts, different } = await roundTrips(cases);
     expect(different).toEqual([]);
     expect(counts.same).toBeGreaterThan(cases.length * 0.8);
+  });
+
+  test("operators with the attribute values that the conformance tests leave out", async () => {
+    const { operatorRows, compareOperator } = await load<Operators>("operators.ts");
+    const rows = operatorRows();
+    expect(rows.length).toBeGreaterThan(250);
+    const different = [];
+    for (const row of rows) different.push(await compareOperator(row));
+    expect(different.filter((why) => why !== undefined)).toEqual([]);
   });
 });
