@@ -6,8 +6,8 @@
  *     npx esbuild test/bench/accuracy.bench.ts --bundle --packages=external --platform=node \
  *       --format=esm --outfile=dist/accuracy.mjs && node dist/accuracy.mjs [MODEL..]
  *
- * Environment: TARGET (neurram-rram), IMAGES (1000), TRIALS (10). The table of `runtime/chip` in
- * `runtime/README.md` is what it printed.
+ * Environment: TARGET (neurram-rram), IMAGES (1000), TRIALS (10). The table of
+ * `runtime/chip/README.md` is what it printed.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
