@@ -1,4 +1,7 @@
-/** The deepest recipe: six layers in one energy block, which small starts and equal rates leave at chance. */
+/**
+ * The deepest recipe: six layers in one energy block, which small starts and equal rates leave at
+ * chance.
+ */
 import { expect, it } from "vitest";
 import { trainModel } from "../../runtime/learn/trainModel.ts";
 
