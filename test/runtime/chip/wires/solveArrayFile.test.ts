@@ -132,11 +132,11 @@ describe("solve-array", () => {
         const all = [...Object.values(wires), ...Array.from(conductance, (g) => 1 / g)]
           .filter((r) => r > 0 && r < Infinity);
         if (all.length === 0 || Math.max(...all) / Math.min(...all) > 1e6) return;
-        const ohms = Object.fromEntries(Object.entries(wires).map(([k, v]) => [k, ohm(v)]));
         nodalOutputs({
           rows: rows!, cols: cols!, conductance, driveEnd, senseEnd: end,
-          ...ohms as typeof circuit,
-        } as typeof circuit, inputVolt[0]!).forEach((ampere, j) => {
+          rowSegmentOhm: ohm(rowSegmentOhm), colSegmentOhm: ohm(colSegmentOhm),
+          sourceOhm: ohm(sourceOhm), senseOhm: ohm(senseOhm),
+        }, inputVolt[0]!).forEach((ampere, j) => {
           expect(Math.abs(outputAmpere[0]![j]! - ampere)).toBeLessThanOrEqual(1e-8 * largest);
         });
       },
