@@ -27,7 +27,9 @@ const imported = async (path: string) => importModel(await loadModel(path)).grap
 
 async function logits(path: string): Promise<Tensor> {
   const file = "test/fixtures/models/mnist-lenet.input.npy";
-  const images = toTensor(await readNpy(file), file);
+  const all = toTensor(await readNpy(file), file);
+  const [few, pixels] = [2, 28 * 28];
+  const images = tensor("float32", [few, 1, 28, 28], all.data.slice(0, few * pixels));
   return evaluateGraph(await imported(path), new Map([["input", images]])).get("logits") as Tensor;
 }
 

@@ -22,6 +22,8 @@ import { compileBlock, testTarget } from "../chip/blocks.ts";
 import { normal } from "./support.ts";
 
 const [K, N, SAMPLES] = [200, 24, 48];
+/** Faults in the most significant slices are rare and dominate: three chips may have none of them. */
+const CHIPS = 16;
 
 /** A dense layer with rectified inputs, and its quality facts from sums over the samples. */
 function layer(seed: number): { graph: Graph; data: Float32Array; quality: UnitQuality } {
@@ -60,7 +62,7 @@ function layer(seed: number): { graph: Graph; data: Float32Array; quality: UnitQ
 const ALL = ["levels", "programming", "stuck", "readNoise", "converters"] as const;
 type Only = readonly (typeof ALL)[number][];
 
-/** Decibels of a block's result over its error, on three programmed chips. */
+/** Decibels of a block's result over its error, on programmed chips. */
 async function simulated(
   { graph, data }: ReturnType<typeof layer>, name: string, changes: Record<string, unknown>,
   only: Only,
@@ -86,7 +88,7 @@ async function simulated(
     },
   } as unknown as HybridSession;
   await chip.calibrate(program, [new Map()]);
-  for (let trial = 0; trial < 3; trial++) {
+  for (let trial = 0; trial < CHIPS; trial++) {
     chip.reprogram(trial);
     await program.run(new Map(), chip);
   }
