@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The command line's entry: the list of commands, one file each. */
+import "./engineFlags.ts";
 import { VERSION } from "../api/version.ts";
 import { commands } from "./commands/index.ts";
 import { runProgram } from "./program.ts";
