@@ -22,7 +22,7 @@ import { compileBlock, testTarget } from "../chip/blocks.ts";
 import { normal } from "./support.ts";
 
 const [K, N, SAMPLES] = [200, 24, 48];
-/** Faults in the most significant slices are rare and dominate: three chips may have none of them. */
+/** Faults in the most significant slices are rare and dominate: three chips may have none. */
 const CHIPS = 16;
 
 /** A dense layer with rectified inputs, and its quality facts from sums over the samples. */
