@@ -26,6 +26,9 @@ export const trainingSchema = z.strictObject({
   momentum: atLeastZero.optional(), learningRate: positive, finalRate: atLeastZero.optional(),
   decay: atLeastZero, rates: z.record(z.string(), atLeastZero).optional(),
   clip: positive.optional(), batch: count, epochs: count,
+  augmentation: z.strictObject({
+    flip: z.boolean().optional(), shift: z.int().min(0).optional(),
+  }).optional(),
 }) satisfies z.ZodType<RecipeTraining>;
 
 const initSchema: z.ZodType<Init> = z.discriminatedUnion("kind", [

@@ -42,6 +42,16 @@ export interface RecipeTraining {
   readonly clip?: number | undefined;
   readonly batch: number;
   readonly epochs: number;
+  /** Of training images; none unless given. */
+  readonly augmentation?: Augmentation | undefined;
+}
+
+/** How training images are varied. */
+export interface Augmentation {
+  /** Half of them are mirrored, left and right. */
+  readonly flip?: boolean | undefined;
+  /** Up to how many pixels they are shifted, down or up and right or left. */
+  readonly shift?: number | undefined;
 }
 
 export const optimiserNames = ["adam", "sgd"] as const;
@@ -214,7 +224,8 @@ export const recipes = {
     dataset: "cifar10", preprocessing: colour, plan: cifarConv,
     training: {
       beta: 0.2, freeSweeps: 5, nudgedSweeps: 2, learningRate: 5e-3, decay: 0,
-      rates: slowBlocks(cifarConv.blocks), batch: 32, epochs: 1,
+      rates: slowBlocks(cifarConv.blocks), batch: 32, epochs: 14,
+      augmentation: { flip: true, shift: 2 },
     },
   },
   "mnist-split-1": split(1),

@@ -5,7 +5,7 @@
  */
 import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
 import { UserError } from "../../compiler/errors.ts";
-import type { RecipeTraining } from "../../models/recipes.ts";
+import type { Augmentation, RecipeTraining } from "../../models/recipes.ts";
 import type { Solver } from "./blockRunner.ts";
 import type { Optimiser } from "./optimiser.ts";
 import type { PulsedDeviceName } from "../../targets/pulsedDevices.ts";
@@ -56,8 +56,20 @@ export function trainingSettings(
     optimiser: optimiserOf(algorithm, asked.training, training),
     learningRate, finalRate, decay, rates: ratesOf(model, training.rates ?? {}),
     bound: clip ?? null, batch, epochs, seed: asked.seed ?? 1,
+    ...augmentationOf(training, model),
     ...pulsedOf(asked, algorithm),
   };
+}
+
+/** None is none, so that checkpoints of runs without it know nothing of it. */
+function augmentationOf(
+  { augmentation: { flip = false, shift = 0 } = {} }: RecipeTraining, { input: { shape } }: FfEbm,
+): { augmentation?: Augmentation } {
+  if (!flip && shift === 0) return {};
+  if (shape.length === 3) return { augmentation: { flip, shift } };
+  throw new UserError(`Inputs of shape [${shape.join(", ")}] are no images of known sides`, {
+    place: "--augment", remedy: "leave it away, or use a model of [channels, height, width]",
+  });
 }
 
 function pulsedOf(

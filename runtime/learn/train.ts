@@ -9,6 +9,8 @@
 import { UserError } from "../../compiler/errors.ts";
 import type { FfEbm } from "../../compiler/energy/ffEbm.ts";
 import { tensor } from "../../compiler/graph/tensor.ts";
+import type { Augmentation } from "../../models/recipes.ts";
+import { augmented, drawFor } from "./augment.ts";
 import type { Solver } from "./blockRunner.ts";
 import { Chain, type ForwardPass, type GradientMethod } from "./chain.ts";
 import type { Checkpoint, EpochRecord, Position } from "./checkpoint.ts";
@@ -55,6 +57,8 @@ export interface TrainingSettings {
   readonly batch: number;
   readonly epochs: number;
   readonly seed: number;
+  /** Of training images, which are [channels, height, width]. */
+  readonly augmentation?: Augmentation | undefined;
   /** Weights on arrays move by pulses, in place of the optimiser; exactly without it. */
   readonly pulsed?: PulsedUpdates | undefined;
 }
@@ -199,8 +203,8 @@ class Trainer {
   async #step(indices: Uint32Array): Promise<void> {
     const { engine, model, settings, train: data } = this.#run;
     const { images, labels } = data.gather(indices);
-    const input = engine.hold(
-      tensor("float32", [labels.length, ...model.input.shape], images));
+    const input = engine.hold(tensor("float32", [labels.length, ...model.input.shape],
+      this.#varied(images, indices)));
     const target = engine.hold(oneHot(labels, model.target.shape[0] as number));
     const global = this.#position.epoch * this.#stepsPerEpoch + this.#position.step;
     const parameters = await this.#onChip?.load(this.#stepper.state, global) ??
@@ -233,6 +237,14 @@ class Trainer {
       samples: labels.length, loss: loss / labels.length, accuracy: sums.correct / sums.samples,
       residual: pass.residual,
     });
+  }
+
+  #varied(images: Float32Array, indices: Uint32Array): Float32Array {
+    const { model, settings: { augmentation, seed } } = this.#run;
+    if (!augmentation) return images;
+    const draws = Array.from(indices, (index) =>
+      drawFor(augmentation, seed, this.#position.epoch, index));
+    return augmented(images, model.input.shape as [number, number, number], draws);
   }
 
   #rateAt(step: number): number {

@@ -1,7 +1,9 @@
 /** `crosstie train MODEL --data SPEC`: BP-EP training, an epoch a line, resumable. */
 import { orders, type Order } from "../../../compiler/energy/sweep.ts";
 import { UserError } from "../../../compiler/errors.ts";
-import { optimiserNames, recipes, type OptimiserName } from "../../../models/recipes.ts";
+import {
+  optimiserNames, recipes, type Augmentation, type OptimiserName,
+} from "../../../models/recipes.ts";
 import { chipModes, type ChipMode } from "../../api/chip.ts";
 import { deviceChoices, type DeviceChoice } from "../../device/open.ts";
 import type { EpochRecord } from "../../learn/checkpoint.ts";
@@ -76,6 +78,10 @@ export const train: CommandSpec = {
       flags: "--pulsed-device <name>", choices: pulsedDeviceNames,
       description: "cells that get the pulses (default: rram-soft-bounds)",
     },
+    {
+      flags: "--augment <list>",
+      description: "vary training images: flip, shift=PIXELS, both by a comma, or none",
+    },
     { flags: "--clip <x>", description: "largest magnitude of the blocks' weights" },
     { flags: "-o, --out <dir>", description: "folder for checkpoint and training.json" },
     {
@@ -110,6 +116,7 @@ export const train: CommandSpec = {
         decay: options.number("decay", "--decay", { min: 0 }),
         rates: ratesIn(options),
         clip: options.number("clip", "--clip", { above: 0 }),
+        augmentation: augmentationIn(options.text("augment")),
       },
       out: options.text("out"), resume: options.flag("resume"),
       checkpointEvery: options.integer("checkpointEvery", "--checkpoint-every", { min: 1 }),
@@ -163,6 +170,19 @@ function ratesIn(options: Options): Record<string, number> | undefined {
     if (layer !== undefined && factor !== undefined) return [layer, Number(factor)];
     throw new UserError(`"${text}" gives no layer a factor on its learning rate`, {
       place: "--rate", remedy: "write LAYER=FACTOR, such as --rate block0=0.5",
+    });
+  }));
+}
+
+function augmentationIn(text: string | undefined): Augmentation | undefined {
+  if (text === undefined) return undefined;
+  if (text.trim() === "none") return {};
+  return Object.fromEntries(text.split(",").map((part) => {
+    const [, pixels] = /^shift=(\d+)$/.exec(part.trim()) ?? [];
+    if (pixels !== undefined) return ["shift", Number(pixels)];
+    if (part.trim() === "flip") return ["flip", true];
+    throw new UserError(`"${part}" is no variation of images`, {
+      place: "--augment", remedy: "write flip, shift=PIXELS, both with a comma, or none",
     });
   }));
 }

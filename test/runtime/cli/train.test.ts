@@ -131,6 +131,8 @@ describe("train refuses", () => {
     [["--chip", "simulated", "--only", "converters"], /--only: converters are no part/],
     [["--target", "isaac-rram"], /--target: there is no simulated chip to heed it/],
     [["--algorithm", "h-ep"], /clamp units of .* are not holomorphic.*sigmoid, tanh or linear/],
+    [["--augment", "flip"], /--augment: Inputs of shape \[784\] are no images/],
+    [["--augment", "turn"], /--augment: "turn" is no variation.*write flip, shift=PIXELS/],
     [["--resume"], /--resume: there is no folder to resume from/],
   ])("%s, naming the option and the remedy", async (words, message) => {
     expect(await refusal("mnist-dhn", ...few, ...words)).toMatch(message);
