@@ -8,7 +8,11 @@ import { hashName } from "../../models/init.ts";
 import type { Augmentation } from "../../models/recipes.ts";
 import { randomWord } from "../../compiler/ops/source.ts";
 
-export interface Draw { readonly isMirrored: boolean; readonly down: number; readonly right: number }
+export interface Draw {
+  readonly isMirrored: boolean;
+  readonly down: number;
+  readonly right: number;
+}
 
 /** What happens to sample `index`: shifts are uniform over -shift..shift in each direction. */
 export function drawFor(

@@ -32,7 +32,7 @@ function quarters(count: number, seed: number): Samples {
 }
 
 const plan = (normalised: boolean): BuiltFfEbm => buildFfEbm({
-  name: "quarters", input: [2], cost: "squared-error", readout: [],
+  name: "quarters", input: [1, 1, 2], cost: "squared-error", readout: [],
   blocks: [{
     feed: [
       { kind: "linear", out: 24 }, ...normalised ? [{ kind: "batchNorm" as const }] : [],
@@ -120,12 +120,14 @@ describe("an interrupted run", () => {
   const bits = (x: ArrayLike<number>): Uint32Array =>
     new Uint32Array(Float32Array.from(x as number[]).buffer);
 
-  it.each(["c-ep", "random-ep"] as const)("of %s goes on to the same bits", async (algorithm) => {
+  it.each<Partial<TrainingSettings>>([
+    { algorithm: "c-ep" }, { algorithm: "random-ep" }, { augmentation: { flip: true } },
+  ])("of %j goes on to the same bits", async (change) => {
     const built = plan(true);
-    const whole = await train(runOf(built, { algorithm, epochs: 3 }));
+    const whole = await train(runOf(built, { ...change, epochs: 3 }));
     let steps = 0;
     const killed = train({
-      ...runOf(built, { algorithm, epochs: 3 }),
+      ...runOf(built, { ...change, epochs: 3 }),
       save: (checkpoint) => writeCheckpoint(path(), checkpoint), checkpointEvery: 4,
       // In the middle of the second epoch, two steps after a checkpoint.
       onStep: () => {
@@ -135,7 +137,7 @@ describe("an interrupted run", () => {
     await expect(killed).rejects.toThrow(Killed);
     const start: Checkpoint = await readCheckpoint(path());
     expect(start.position).toMatchObject({ epoch: 1, step: 4 });
-    const resumed = await train({ ...runOf(built, { algorithm, epochs: 3 }), start });
+    const resumed = await train({ ...runOf(built, { ...change, epochs: 3 }), start });
     expect([...resumed.tensors.keys()]).toEqual([...whole.tensors.keys()]);
     for (const [name, { data }] of whole.tensors) {
       expect(bits(resumed.tensors.get(name)?.data ?? []), name).toEqual(bits(data));
