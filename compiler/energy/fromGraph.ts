@@ -1,8 +1,10 @@
 /**
  * An imported feedforward graph as an ff-EBM: every contraction that ends in an activation we know
- * becomes a block. One-layer blocks keep the graph's meaning exactly (s = act(a) is the
- * activation). With a larger block size, consecutive layers that see only each other are merged
- * into one block whose couplings act both ways; that is another model, a start for training.
+ * becomes a block. Where there is none (transformers: GELU is not monotone, so no unit), every
+ * product with trained weights becomes a block of linear units instead. One-layer blocks keep the
+ * graph's meaning exactly (s = act(a) is the activation). With a larger block size, consecutive
+ * layers that see only each other are merged into one block whose couplings act both ways; that
+ * is another model, a start for training.
  *
  * A merged layer may be anything between two activations (convolution, pooling, batch-norm with
  * fixed statistics): with f_l that part of the graph, U = -s_1.a - sum <s_l, f_l(s_{l-1})>, in
@@ -15,13 +17,14 @@ import { isFloat } from "../graph/dtype.ts";
 import { constantOf, type Graph, type Node, type Value } from "../graph/graph.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { ancestors } from "../passes/gradient.ts";
-import { copyNode, prune } from "../passes/rewrite.ts";
+import { copyNode, prune, rewrite } from "../passes/rewrite.ts";
 import { activationsOf, type Activation } from "./activations.ts";
 import {
   batchDim, batchSymbol, energyBlock, floatType, inner, type EnergyBlock,
 } from "./block.ts";
 import { real } from "./constants.ts";
 import { verifyFfEbm, type DigitalStage, type FfEbm, type Stage } from "./ffEbm.ts";
+import { linearUnit } from "./units.ts";
 import { finish, inlineGraph, valueOf, type Values } from "./inline.ts";
 import { isAffine, settlingScales, type CouplingMap } from "./settling.ts";
 
@@ -48,15 +51,22 @@ const targetName = "target";
 
 /** @throws UserError when the graph is no classifier of one input with a symbolic batch. */
 export function ffEbmFromGraph(graph: Graph, options: ConversionOptions): Conversion {
-  const { lifted, parameters } = lift(graph, options.isFrozen ?? (() => false));
-  const [input] = lifted.inputs as [Value];
-  const logits = (lifted.outputs[0] as { value: Value }).value;
-  const plan = planBlocks(lifted, input, options.blockSize);
+  const first = lift(graph, options.isFrozen ?? (() => false));
+  const { parameters } = first;
+  let lifted = first.lifted;
+  let plan = planBlocks(lifted, activationsOf(lifted), options.blockSize);
   if (plan.length === 0) {
-    throw new UserError("No product with weights in it ends in an activation that a block can be", {
-      place: graph.name, remedy: "use ReLU, clipped ReLU, tanh or sigmoid behind some layer",
+    const linear = withLinearUnits(lifted, parameters);
+    lifted = linear.graph;
+    plan = planBlocks(lifted, linear.activations, options.blockSize);
+  }
+  if (plan.length === 0) {
+    throw new UserError("It has no product of samples with trained weights, so no block", {
+      place: graph.name, remedy: "train a model with a dense or convolutional layer",
     });
   }
+  const [input] = lifted.inputs as [Value];
+  const logits = (lifted.outputs[0] as { value: Value }).value;
   const cutter = new Cutter(lifted, input);
   const stages: Stage[] = [];
   plan.forEach((layers, k) => {
@@ -163,8 +173,10 @@ function coneOf(graph: Graph, target: Value, boundary: ReadonlySet<Value>): Node
 const contractions = new Set<string>(["dot", "conv"]);
 
 /** The layers of every block, in graph order. */
-function planBlocks(graph: Graph, input: Value, blockSize: number): Layer[][] {
-  const activations = activationsOf(graph);
+function planBlocks(
+  graph: Graph, activations: readonly Activation[], blockSize: number,
+): Layer[][] {
+  const [input] = graph.inputs as [Value];
   const posts = new Set(activations.map(({ post }) => post));
   const boundary = new Set([...posts, input]);
   const layers = activations.map((activation): Layer =>
@@ -179,6 +191,27 @@ function planBlocks(graph: Graph, input: Value, blockSize: number): Layer[][] {
     else blocks.push([layer]);
   }
   return blocks;
+}
+
+/** The graph with a linear unit, which changes nothing, behind every product with parameters. */
+function withLinearUnits(
+  graph: Graph, parameters: ReadonlyMap<string, Tensor>,
+): { readonly graph: Graph; readonly activations: readonly Activation[] } {
+  const isTrained = (v: Value): boolean => !dependsOnBatch(v) && (parameters.has(v.name) ||
+    ancestors([v]).some((node) => node.inputs.some(({ name }) => parameters.has(name))));
+  const activations: Activation[] = [];
+  const marked = rewrite(graph, ({ b, node, inputs }) => {
+    const [value] = node.outputs as [Value];
+    const [batch, ...rest] = value.type.shape;
+    const isLayer = contractions.has(node.op) && node.inputs.some(isTrained) &&
+      String(batch) === batchSymbol && isStatic(rest);
+    if (!isLayer) return undefined;
+    const pre = copyNode(b, node, inputs);
+    const post = b.add("reshape", [pre], { shape: pre.type.shape }, `${value.name}.unit`);
+    activations.push({ pre, post, unit: linearUnit });
+    return post;
+  });
+  return { graph: marked, activations };
 }
 
 function readersOf(graph: Graph): Map<Value, Node[]> {

@@ -194,7 +194,7 @@ describe("merged blocks", () => {
 });
 
 describe("the shipped models", () => {
-  const models = ["mnist-mlp", "mnist-lenet", "cifar10-resnet8"];
+  const models = ["mnist-mlp", "mnist-lenet", "cifar10-resnet8", "mnist-vit"];
   it.each(models)("%s keeps its logits as one-layer blocks", async (name) => {
     const path = fileURLToPath(new URL(`../../../models/${name}.onnx`, import.meta.url));
     const { graph } = importModel(await loadModel(path));
@@ -213,13 +213,46 @@ describe("the shipped models", () => {
   });
 });
 
+describe("models whose activations are no units", () => {
+  /** x [B, 5] -> 4 -> h * sigmoid(1.7 h) -> logits [B, 3]; the second weights are transposed. */
+  function gatedGraph(): Graph {
+    const b = new Builder("gated");
+    const x = b.input("x", { dtype: "float32", shape: [symbol("B"), 5] });
+    const h = b.dot(x, b.constant(normal(4, "w1", [5, 4]), "w1"), 0, 1);
+    const one = b.full(h, 1);
+    const gate = b.div(one, b.addition(one, b.unary("exp", b.mul(b.full(h, -1.7), h))));
+    const w2 = b.transpose(b.constant(normal(4, "w2", [3, 4]), "w2"), [1, 0]);
+    return b.finish([{ name: "y", value: b.dot(b.mul(h, gate), w2, 0, 1) }]);
+  }
+
+  it("have their products as blocks of linear units, with backprop's gradients", async () => {
+    const graph = gatedGraph();
+    const conversion = ffEbmFromGraph(graph, { blockSize: 1, loss });
+    expect(conversion.blocks).toHaveLength(2);
+    expect(conversion.isChanged).toBe(false);
+    const units = conversion.model.stages.flatMap((stage) =>
+      (stage.kind === "analog" ? stage.block.states.map(({ unit }) => unit.kind) : []));
+    expect(units).toEqual(["linear", "linear"]);
+    const truth = backprop(graph, conversion, 5);
+    for (const method of [
+      { kind: "implicit", adjoint: solver.free },
+      { kind: "equilibrium", stencil: stencilOf("c-ep", { beta: 1e-3 }) },
+    ] as const) {
+      const found = await gradientOf(conversion, 5, method);
+      Array.from(truth.logits).forEach((z, i) => expect(found.logits[i]).toBeCloseTo(z, 12));
+      expect(compareGradients(found.gradient, truth.gradient).overall.relativeError)
+        .toBeLessThan(method.kind === "implicit" ? 1e-12 : 1e-5);
+    }
+  });
+});
+
 describe("what cannot be trained is refused", () => {
-  it("a graph without activations behind products", () => {
+  it("a graph without products with weights", () => {
     const b = new Builder("g");
     const x = b.input("x", { dtype: "float32", shape: [symbol("N"), 4] });
     const graph = b.finish([{ name: "y", value: b.max(x, b.full(x, 0)) }]);
     expect(() => ffEbmFromGraph(graph, { blockSize: 1, loss }))
-      .toThrow(/g: No product with weights in it ends in an activation/);
+      .toThrow(/g: It has no product of samples with trained weights/);
   });
   it("a batch of fixed size", () => {
     const b = new Builder("g");
