@@ -139,7 +139,7 @@ const sixLayers: readonly ChainLayer[] = [
 type BlockSize = 1 | 2 | 3 | 6;
 /** Free and nudged sweeps: a nudge takes half a sweep per layer to the bottom of a block. */
 const sweepsOf: Record<BlockSize, readonly [number, number]> =
-  { 1: [2, 1], 2: [5, 2], 3: [6, 3], 6: [10, 6] };
+  { 1: [2, 1], 2: [5, 2], 3: [6, 3], 6: [16, 6] };
 
 /** The six-layer network as blocks of `size` layers; padding 3 is a frame of 2 and padding 1. */
 function split(size: BlockSize): Recipe {
