@@ -30,7 +30,7 @@ export interface SimulateRequest {
   readonly workerFile?: string;
   /** File of the faults that were measured. */
   readonly faults?: string;
-  /** Programs every chip a second time, its stuck cells and wire drop answered by the mapper. */
+  /** Programs every chip a second time, repaired by the mapper (`chip/repair/`). */
   readonly repair?: boolean;
   /** What is done about outputs that fade with time. */
   readonly compensation?: Compensation;
@@ -114,11 +114,16 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
   }
 }
 
-function notesOn({ time }: SimulateRequest, isProgrammed: boolean): string[] {
+function notesOn({ time, repair }: SimulateRequest, isProgrammed: boolean): string[] {
   if (!isProgrammed) return ["the plan has no analog block: no chip was programmed"];
-  return time === undefined
-    ? ["chips are read as soon after programming as their cells were measured; --time ages them"]
-    : [];
+  return [
+    ...(time === undefined
+      ? ["chips are read as soon after programming as their cells were measured; --time ages them"]
+      : []),
+    ...(repair === true
+      ? ["repaired chips hold columns up to 8 times where arrays have room: as many conversions"]
+      : []),
+  ];
 }
 
 /** Mean and sample standard deviation (0 for one trial). */

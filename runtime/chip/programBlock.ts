@@ -74,6 +74,7 @@ export function programBlock(
 
 /** A tile as a chip has it. */
 export interface ProgrammedTile {
+  /** With the copies of its columns, where it was repaired. */
   readonly tile: CrossbarTile;
   /** Conductances that are wanted, siemens, [rows, columns] of the tile. */
   readonly target: ArrayLike<number>;
@@ -91,16 +92,21 @@ export function* programTiles(
   const { crossbar } = block;
   const encoding = encodingFrom(config);
   const technology = { device, gMin: encoding.gMin, gMax: encoding.gMax };
-  const continuous = imperfections.levels ? undefined
+  const isSensed = config.input.coding === "digital";
+  // A repair programs what is wanted, not the level next to it: write-verify reaches any.
+  const isRounded = imperfections.levels && (isSensed || !setting.repair);
+  const continuous = isRounded ? undefined
     : continuousTiles(block, config, Float32Array.from(read(crossbar.scales)));
-  for (const [index, tile] of crossbar.tiles.entries()) {
-    const target = continuous ? continuous(index) : read(tile.conductances);
-    const key = keyOf(seed, "cells", trial, tile.id);
-    const faults = imperfections.stuck ? faultsOf(setting, technology, key, tile.id) : undefined;
+  for (const [index, stored] of crossbar.tiles.entries()) {
+    const held = continuous ? continuous(index) : read(stored.conductances);
+    const key = keyOf(seed, "cells", trial, stored.id);
+    const faults = imperfections.stuck ? faultsOf(setting, technology, key, stored.id) : undefined;
     const repair = setting.repair ? repairTile({
-      config, encoding, layout, tile, target, stuck: faults, wires: hasWires(setting),
+      config, encoding, layout, tile: stored, target: held, stuck: faults,
+      wires: hasWires(setting),
       spread: imperfections.programming ? middleSpread(technology) : 0,
     }) : undefined;
+    const { tile, wanted: target } = repair ?? { tile: stored, wanted: held };
     const places = repair?.places ?? inPlace(tile.columns);
     const programmed = new ProgrammedCells(technology, repair?.target ?? target, key,
       imperfections, stuckOf(faults, tile, places, config.array.columns), setting.pulseBudget);

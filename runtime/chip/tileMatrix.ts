@@ -14,8 +14,7 @@ import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
 import { solveTile } from "./effective.ts";
 import { placeOf, type BlockLayout } from "./layout.ts";
-import type { ColumnPlaces } from "./repair/placement.ts";
-import type { ColumnTrims } from "./repair/trims.ts";
+import type { RepairedTile } from "./repair/repairTile.ts";
 import type { WriteReport } from "./writeVerify.ts";
 
 /** Matrices of a block, to be filled tile by tile. */
@@ -50,8 +49,8 @@ export interface TileState {
   readonly cells: Float64Array;
   /** Standard deviation of one read, siemens. */
   readonly readSigma: Float64Array | undefined;
-  /** Where the columns lie in the array and how their conversions are trimmed, after a repair. */
-  readonly repair?: { readonly places: ColumnPlaces; readonly trims: ColumnTrims } | undefined;
+  /** Copies of the columns, where they lie in the array and how their conversions are trimmed. */
+  readonly repair?: Omit<RepairedTile, "tile" | "wanted" | "target"> | undefined;
 }
 
 const BOLTZMANN = 1.380649e-23;
@@ -69,7 +68,11 @@ export interface TileFill {
   readonly thermalPerSiemens: number;
 }
 
-/** Adds a tile to the matrices of its block. */
+/**
+ * Adds a tile to the matrices of its block. Of copies the mean is what counts, as one converted
+ * column: its rounding is that of one conversion, which a mean of several does not exceed.
+ * @param tile with its copies
+ */
 export function addTile(
   fill: TileFill, tile: CrossbarTile, state: TileState, out: BlockMatrices,
 ): void {
@@ -96,10 +99,11 @@ export function addTile(
   /** One converted column of a slice: the positive cell (or all of it), or the negative one. */
   const addColumn = (
     first: number, perInput: number, slice: number, side: 0 | 1, column: number, index: number,
+    counts: number,
   ): void => {
     let thermal = 0;
     const share = repair?.trims.reference[index] ?? 1;
-    const unit = step * (repair?.trims.gain[index] ?? 1);
+    const unit = (step * (repair?.trims.gain[index] ?? 1)) / counts;
     for (let r = 0; r < inputs; r++) {
       const chunk = place.chunk + Math.floor(r / rows);
       const at = (chunk * columns + column) * rows + (r % rows);
@@ -109,9 +113,9 @@ export function addTile(
       const both = isPair && sides === 1;
       const below = both ? conductance[negative] as number
         : share * (solved ? solved.reference(r, slice) : encoding.reference[slice] as number);
-      out.weights[at] = ((conductance[own] as number) - below) / unit;
+      out.weights[at]! += ((conductance[own] as number) - below) / unit;
       if (!out.variance) continue;
-      out.variance[at] = (noiseOf(own) + (both ? noiseOf(negative) : 0)) / unit ** 2;
+      out.variance[at]! += (noiseOf(own) + (both ? noiseOf(negative) : 0)) / unit ** 2;
       // Undriven cells make thermal noise too: the other row of a pair is on the same column.
       thermal += (cells[positive] as number) * (side === 0 || inRows ? 1 : 0) +
         (isPair && (both || inRows || side === 1) ? cells[negative] as number : 0);
@@ -119,20 +123,22 @@ export function addTile(
     if (!out.thermal) return;
     const floor = thermal * fill.thermalPerSiemens * (step / unit) ** 2;
     for (let read = 0; read < layout.reads; read++) {
-      out.thermal[(place.chunk + read) * columns + column] = floor;
+      out.thermal[(place.chunk + read) * columns + column]! += floor;
     }
   };
 
   const perInput = inRows ? 2 * tile.columns : tile.columns;
-  for (let g = 0; g < tile.groups.count; g++) {
-    for (let o = 0; o < tile.outputs.count; o++) {
-      for (let s = 0; s < slices; s++) {
-        const own = (g * tile.outputs.count + o) * slices + s;
-        const first = own * perSlice;
-        const column = place.column(g, o) + s * sides;
-        addColumn(first, perInput, s, 0, column, own * sides);
-        if (sides === 2) addColumn(first, perInput, s, 1, column + 1, own * sides + 1);
-      }
+  const outputs = tile.groups.count * tile.outputs.count;
+  for (let k = 0; k < (repair?.copies ?? 1) * outputs; k++) {
+    const counts = repair?.shares[k] ?? 1;
+    if (counts === 0) continue;
+    const [g, o] = [Math.floor((k % outputs) / tile.outputs.count), k % tile.outputs.count];
+    for (let s = 0; s < slices; s++) {
+      const own = k * slices + s;
+      const first = own * perSlice;
+      const column = place.column(g, o) + s * sides;
+      addColumn(first, perInput, s, 0, column, own * sides, counts);
+      if (sides === 2) addColumn(first, perInput, s, 1, column + 1, own * sides + 1, counts);
     }
   }
 }

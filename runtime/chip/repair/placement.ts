@@ -106,8 +106,8 @@ export interface Placed {
   readonly places: ColumnPlaces;
   /** Conductances that are wanted, stuck cells compensated; [rows, columns] of the tile. */
   readonly target: Float64Array;
-  /** Sum of the squares of what weights miss, in shares of their columns' scales. */
-  readonly error: number;
+  /** Of each output the sum of squares of what weights miss, in shares of their columns' scales. */
+  readonly errors: Float64Array;
 }
 
 /**
@@ -135,19 +135,19 @@ export function placeColumns(
   const places = isFine ? staying
     : assign(outputs, faulty.length, costTable(outputs, faulty.length, errorAt));
   const out = Float64Array.from(target);
-  let error = 0;
+  const errors = new Float64Array(outputs);
   for (let output = 0; output < outputs; output++) {
     const place = places[output] as number;
     for (const input of faulty[place] ?? []) {
       view.load(target, stuck, input, output, place);
-      error += compensateWeight(tile.encoding, view.cells, view.stuck) ** 2;
+      errors[output]! += compensateWeight(tile.encoding, view.cells, view.stuck) ** 2;
       view.store(out, input, output);
     }
   }
   const byColumn = Int32Array.from({ length: columns }, (_, column) =>
     (places[Math.floor(column / columnsPerOutput)] as number) * columnsPerOutput +
       (column % columnsPerOutput));
-  return { places: byColumn, target: out, error };
+  return { places: byColumn, target: out, errors };
 }
 
 /** Costs worked out once; staying in place wins a draw. */

@@ -37,6 +37,8 @@ export interface Predistorted {
 
 /** The miss no longer falls after three (128 x 128, down to a tenth of the signal). */
 const ROUNDS = 3;
+/** A round that leaves more than this share of the miss is the last: programming is what misses. */
+const WORTHWHILE = 0.95;
 /** Gains that are tried: down to a twentieth. */
 const GAINS = Array.from({ length: 24 }, (_, i) => 0.88 ** i);
 /** Cells of no conductance get a little, so that their attenuation is known. */
@@ -62,6 +64,7 @@ export function predistort(request: PredistortRequest): Predistorted {
     const fits = columns.map((column) => fitColumn(state, column));
     const after = fits.reduce((sum, { error }) => sum + error, 0) / Math.max(columns.length, 1);
     const before = best?.before ?? after;
+    const isLast = round === ROUNDS || (best !== undefined && after > WORTHWHILE * best.after);
     if (!best || after < best.after) {
       const trims = noTrims(columns.length);
       fits.forEach(({ gain, reference }, k) => {
@@ -70,7 +73,7 @@ export function predistort(request: PredistortRequest): Predistorted {
       });
       best = { target: cells.slice(), trims, before, after };
     }
-    if (round === ROUNDS) return best;
+    if (isLast) return best;
     const next = cells.slice();
     columns.forEach((column, k) => adjust(state, column, (fits[k] as Fit).reference, next));
     cells.set(next);

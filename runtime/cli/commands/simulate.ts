@@ -97,7 +97,10 @@ export const simulate: CommandSpec = {
     { flags: "--without <list>", description: "imperfections to switch off" },
     { flags: "--workers <n>", description: "threads that run trials side by side", default: "1" },
     { flags: "--faults <file>", description: "map of the stuck cells, instead of drawn ones" },
-    { flags: "--repair", description: "also with stuck cells and wire drop made up for" },
+    {
+      flags: "--repair",
+      description: "also with columns copied, stuck cells and wire drop made up for",
+    },
     { flags: "--pulse-budget <n>", description: "pulses per cell in write-verify, then give up" },
     {
       flags: "--compensate <how>", description: "for outputs that fade with time",
