@@ -47,7 +47,7 @@ const fault = (place: string, message: string, remedy: string): UserError =>
   new UserError(message, { place: `target: ${place}`, remedy });
 
 /** @throws UserError when inputs of so many bits cannot be computed with */
-export function inputRange({ bits, sign }: Input): InputRange {
+export function inputRange({ bits, sign }: Pick<Input, "bits" | "sign">): InputRange {
   if (bits > MAX_BITS) {
     throw fault("input.bits", `inputs of ${bits} bits are more than devices compute exactly`,
       `Use at most ${MAX_BITS} bits.`);

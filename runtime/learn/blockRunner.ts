@@ -18,7 +18,9 @@ import {
 } from "../../compiler/energy/sweep.ts";
 import { unitRules } from "../../compiler/energy/units.ts";
 import { UserError } from "../../compiler/errors.ts";
+import type { Graph } from "../../compiler/graph/graph.ts";
 import { poolConvolutions } from "../../compiler/passes/pooledConvolution.ts";
+import type { Convert } from "./converted.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import type { Phase, Stencil } from "./estimators.ts";
 import type { Helpers } from "./helpers.ts";
@@ -84,11 +86,19 @@ export class BlockRunner {
   readonly helpers: Helpers;
   readonly #made = new Map<string, Promise<unknown>>();
 
-  constructor(engine: Engine, helpers: Helpers, block: Block, solver: Solver) {
+  /** Sees what sweeps of nudged phases read, at their end; with real nudges only. */
+  onNudged: ((inputs: HeldMap) => Promise<void>) | undefined;
+  readonly #convert: Convert | undefined;
+
+  /** @param convert puts products of sweeps behind converters */
+  constructor(
+    engine: Engine, helpers: Helpers, block: Block, solver: Solver, convert?: Convert,
+  ) {
     this.engine = engine;
     this.helpers = helpers;
-    // The same energy in fewer products: every sweep pays for them.
-    this.block = block.kind === "energy"
+    this.#convert = convert;
+    // The same energy in fewer products: every sweep pays for them. Arrays hold plain kernels.
+    this.block = block.kind === "energy" && !convert
       ? { ...block, interaction: poolConvolutions.run(block.interaction) } : block;
     this.solver = solver;
   }
@@ -111,12 +121,22 @@ export class BlockRunner {
     return { nudge: free, order, start: "input", damping };
   }
 
+  /** The sweep of free phases, made ready. */
+  sweepFreely(): Promise<Sweep> {
+    return this.once("free", () => this.#prepared(sweepGraph(this.block, this.freeSweep)));
+  }
+
+  #prepared(sweep: Graph): Promise<Sweep> {
+    // What a nudge reads of the cost's own parameters is digital.
+    const own = new Set(this.block.parameters.map(({ name }) => name));
+    return prepareSweep(this.engine, this.#convert?.(sweep, own) ?? sweep, this.block.name);
+  }
+
   /** The free phase from zero states. */
   async relaxFree(parameters: HeldMap, current: Held): Promise<BlockPass> {
     const { block, engine } = this;
     const batch = current.shape[0] as number;
-    const sweep = await this.once("free", () =>
-      prepareSweep(engine, sweepGraph(block, this.freeSweep), block.name));
+    const sweep = await this.sweepFreely();
     const inputs = new Map(parameters).set(block.current.name, current);
     for (const { name, shape } of block.states) {
       inputs.set(name, this.helpers.zeros([batch, ...shape]));
@@ -130,7 +150,7 @@ export class BlockRunner {
     parameters: HeldMap, pass: BlockPass, pull: Pull, options: NudgedOptions,
   ): Promise<BlockGradients> {
     const { stencil } = options;
-    this.#refuseUnfit(stencil);
+    this.#refuseUnfit(options);
     const { phases, freeWeight, isComplex } = stencil;
     const isMixing = pull.kind === "cost" && pull.isMixing;
     const groups = isMixing ? phases.map((phase) => [phase]) : [phases];
@@ -141,6 +161,7 @@ export class BlockRunner {
       const { inputs, owned } = await this.#stack(parameters, pass, pull, group, stencil);
       const sweep = await this.#nudgedSweep(pull, options);
       const relaxed = await relax(this.engine, sweep, inputs, this.solver.nudged);
+      if (!isComplex) await this.onNudged?.(new Map([...inputs, ...relaxed.states]));
       residual = Math.max(residual, relaxed.residual);
       sweeps += relaxed.sweeps;
       // A clamped output is no output of the sweep: it stays where it was put.
@@ -196,7 +217,15 @@ export class BlockRunner {
     return { gradients: await this.#total(increments), residual, sweeps };
   }
 
-  #refuseUnfit(stencil: Stencil): void {
+  #refuseUnfit({ stencil, isTransposed }: NudgedOptions): void {
+    if (this.#convert && (stencil.isComplex || isTransposed)) {
+      const odd = stencil.isComplex ? "complex states" : "changes of states";
+      throw new UserError(`the chip's converters take states, no ${odd}`, {
+        place: this.block.name,
+        remedy: "use an estimator with real nudges and no asymmetric correction, or --only with " +
+          "imperfections other than converters",
+      });
+    }
     if (!stencil.isComplex) return;
     const wrong = this.block.states.find(({ unit }) => !unitRules[unit.kind].isHolomorphic);
     if (!wrong) return;
@@ -218,8 +247,8 @@ export class BlockRunner {
       const { order, damping } = this.solver;
       const graph = sweepGraph(this.block,
         { nudge, order, start: "output", damping, isTransposed });
-      return prepareSweep(this.engine, stencil.isComplex
-        ? complexGraph(graph, new Set([...this.names, betaName])) : graph, this.block.name);
+      return this.#prepared(stencil.isComplex
+        ? complexGraph(graph, new Set([...this.names, betaName])) : graph);
     });
   }
 

@@ -16,6 +16,7 @@ import { poolConvolutions } from "../../compiler/passes/pooledConvolution.ts";
 import {
   BlockRunner, type BlockGradients, type BlockPass, type Pull, type Solver,
 } from "./blockRunner.ts";
+import type { Convert } from "./converted.ts";
 import { releaseAll, type Engine, type Held, type HeldMap, type Prepared } from "./engine.ts";
 import type { Stencil } from "./estimators.ts";
 import { Helpers } from "./helpers.ts";
@@ -69,12 +70,16 @@ export class Chain {
   readonly #parameters: ReadonlySet<string>;
   readonly #made = new Map<string, Promise<Prepared>>();
 
-  constructor(engine: Engine, model: FfEbm, solver: Solver) {
+  readonly #convert: Convert | undefined;
+
+  /** @param convert puts products of sweeps and of segments forward behind converters */
+  constructor(engine: Engine, model: FfEbm, solver: Solver, convert?: Convert) {
     this.engine = engine;
+    this.#convert = convert;
     this.model = model;
     this.helpers = new Helpers(engine);
     this.runners = new Map(blocksOf(model).map((block) =>
-      [block.name, new BlockRunner(engine, this.helpers, block, solver)]));
+      [block.name, new BlockRunner(engine, this.helpers, block, solver, convert)]));
     this.#parameters = new Set(model.parameters.map(({ name }) => name));
   }
 
@@ -109,7 +114,7 @@ export class Chain {
       if (stage.kind === "digital") {
         const graph = (mode === "inference" && stage.inference) || stage.graph;
         const segment = await this.#prepare(`${stage.name} ${mode}`, () =>
-          poolConvolutions.run(graph));
+          this.#convert?.(graph, this.#parameters) ?? poolConvolutions.run(graph));
         const outputs = await segment.run(new Map([...parameters, ...values]));
         outputs.forEach((held, name) => values.set(name, held));
         continue;

@@ -111,15 +111,15 @@ async function take(
   { engine, model, parameters, input, target }: CheckRequest, solver: Solver,
   method: GradientMethod, chip?: LearningChip,
 ): Promise<Taken> {
-  const onChip = chip && new OnChip(engine, model, chip);
-  const chain = new Chain(engine, onChip?.model ?? model, solver);
+  const onChip = chip && new OnChip(engine, model, chip, solver);
+  const chain = new Chain(engine, onChip?.model ?? model, solver, onChip?.convert);
   const wanted = new Map<string, Held>([...parameters].map(([name, t]) => [name, engine.hold(t)]));
-  const held = await onChip?.load(wanted, 0) ?? wanted;
+  const held = await onChip?.load(wanted, 0, { input, target, method }) ?? wanted;
   const record = method.kind === "truncated" ? solver.nudged.sweeps : 0;
   const pass = await chain.forward(
     held, engine.hold(input), engine.hold(target), "training", record);
   // Nudged phases are read later than the free one: with noise of their own.
-  const later = await onChip?.load(wanted, 0, 1) ?? held;
+  const later = await onChip?.load(wanted, 0, undefined, 1) ?? held;
   const gradients = await chain.backward(later, pass, { method, keepBoundaries: true });
   const found = await onChip?.gradients(gradients.parameters) ?? gradients.parameters;
   const taken = {

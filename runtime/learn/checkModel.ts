@@ -79,10 +79,9 @@ export async function checkModel(request: CheckModelRequest): Promise<ModelCheck
     });
     const parameters = new Map([...trainable.start(seed)].map(([name, { shape, data: numbers }]) =>
       [name, tensor("float32", shape, numbers)] as const));
-    const { alone, ...check } = await checkOnChip(
+    const check = await checkOnChip(
       { engine, model, parameters, input, target, solver, method }, learningChip(request));
-    return { model: model.name, chip, algorithm, beta, data, samples, note, ...check,
-      ...alone && { alone } };
+    return { model: model.name, chip, algorithm, beta, data, samples, note, ...check };
   } finally {
     device.destroy();
   }

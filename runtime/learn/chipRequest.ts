@@ -5,7 +5,6 @@
 import { UserError } from "../../compiler/errors.ts";
 import { second } from "../../targets/units.ts";
 import { chosenImperfections, type ChipMode } from "../api/chip.ts";
-import { imperfectionNames, type Imperfection } from "../chip/imperfections.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { loadTarget } from "../files/targetFiles.ts";
 import type { Chips, LearningChip, ReadDirections } from "./onChip.ts";
@@ -14,7 +13,7 @@ export interface LearningChipRequest {
   readonly chip?: ChipMode | undefined;
   /** Preset name or path of a target file. */
   readonly target?: string | undefined;
-  /** Imperfections to leave on; all that act in a loop by default. */
+  /** Imperfections to leave on; all by default. */
   readonly only?: readonly string[] | undefined;
   /** Seconds from programming to reading. */
   readonly time?: number | undefined;
@@ -25,13 +24,9 @@ export interface LearningChipRequest {
   readonly seed?: number | undefined;
 }
 
-/** What acts while units relax: converters stand at the borders of a block. */
-export const inTheLoop: readonly Imperfection[] =
-  imperfectionNames.filter((name) => name !== "converters");
-
 /**
  * The chip of a request; undefined when none is asked for, or an ideal one.
- * @throws UserError for what is asked of a chip that is not there, or is no part of the loop
+ * @throws UserError for what is asked of a chip that is not there
  */
 export function learningChip(request: LearningChipRequest): LearningChip | undefined {
   const { chip = "none", target, only, time, repair, compensation, directions, chips } = request;
@@ -41,11 +36,6 @@ export function learningChip(request: LearningChipRequest): LearningChip | undef
     if (idle === undefined) return undefined;
     throw new UserError("there is no simulated chip to heed it", {
       place: `--${flags[idle] ?? idle}`, remedy: "add --chip simulated, or leave it away",
-    });
-  }
-  if (only?.includes("converters")) {
-    throw new UserError("converters are no part of the loop: units relax behind them", {
-      place: "--only", remedy: `use some of ${inTheLoop.join(", ")}; simulate has converters`,
     });
   }
   const opened = loadTarget(target ?? "neurram-rram");
@@ -58,7 +48,7 @@ export function learningChip(request: LearningChipRequest): LearningChip | undef
     directions: directions ?? "same", chips: chips ?? "every-step",
     chip: {
       target: opened.target, cells: opened.device, seed: request.seed ?? 1,
-      imperfections: chosenImperfections({ only: only ?? inTheLoop }), repair, compensation,
+      imperfections: chosenImperfections({ only }), repair, compensation,
       time: time === undefined ? undefined : second(time, "--time"),
     },
   };

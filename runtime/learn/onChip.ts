@@ -5,20 +5,22 @@
  *
  * The chip is in the loop as the matrices that its arrays come to, drawn by `chip/chipWeights.ts`;
  * a chip may be drawn anew at every step, which is training for any chip (noise injection with a
- * straight-through gradient: what is learnt moves the weights that are wanted). Converters are
- * outside: units relax behind them.
+ * straight-through gradient: what is learnt moves the weights that are wanted). Its converters are
+ * in the graphs that read the arrays (`converted.ts`), with ranges found on samples whenever arrays
+ * are written.
  */
 import type { FfEbm, Stage } from "../../compiler/energy/ffEbm.ts";
 import { verifyFfEbm } from "../../compiler/energy/ffEbm.ts";
 import { copyName, untie } from "../../compiler/energy/field.ts";
-import { UserError } from "../../compiler/errors.ts";
-import { evaluateNode } from "../../compiler/graph/evaluate.ts";
-import { isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
-import { tensor, type Tensor } from "../../compiler/graph/tensor.ts";
-import { matrixView, type MatrixView } from "../../compiler/partition/units.ts";
+import { InternalError, UserError } from "../../compiler/errors.ts";
+import { tensor } from "../../compiler/graph/tensor.ts";
 import { putOnChip, type HeldWeights, type WeightChip } from "../chip/chipWeights.ts";
+import type { Solver } from "./blockRunner.ts";
+import { converted, loopConverters, type Convert } from "./converted.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import { Helpers } from "./helpers.ts";
+import { placedParameters, type Placed } from "./placed.ts";
+import { Ranges, type RangeSamples } from "./ranges.ts";
 
 export const readDirections = ["same", "separate"] as const;
 /** Whether transposed reads use the array of the forward reads or one of their own. */
@@ -32,69 +34,15 @@ export interface LearningChip {
   readonly directions: ReadDirections;
   /** Whether every step of training meets another chip, or all of them chip 0. */
   readonly chips: Chips;
-}
-
-/** A parameter as the weights of a product. */
-interface Placed {
-  readonly view: MatrixView;
-  readonly shape: readonly number[];
-  /** Element of the parameter behind every weight; in order without it. */
-  readonly order: ArrayLike<number> | undefined;
-}
-
-/** The parameters of a model that are weights of a product, by name. */
-export function placedParameters(model: FfEbm): Map<string, Placed> {
-  const names = new Set(model.parameters.map(({ name }) => name));
-  const found = new Map<string, Placed>();
-  for (const graph of [...model.stages, model.loss].flatMap(graphsOf)) {
-    for (const node of graph.nodes) {
-      if (!isOp(node, "conv") && !isOp(node, "dot")) continue;
-      for (const side of isOp(node, "conv") ? [1] as const : [0, 1] as const) {
-        const traced = trace(node.inputs[side] as Value, names);
-        if (!traced || found.has(traced.name)) continue;
-        const { shape } = traced.elements;
-        found.set(traced.name, {
-          shape, view: matrixView(node as Node<"conv"> | Node<"dot">, side, shape),
-          order: traced.isMoved ? traced.elements.data : undefined,
-        });
-      }
-    }
-  }
-  return found;
-}
-
-const graphsOf = (stage: Stage): Graph[] => (stage.kind === "digital" ? [stage.graph]
-  : [stage.block.kind === "energy" ? stage.block.interaction : stage.block.field]);
-
-interface Traced {
-  readonly name: string;
-  /** Flat index in the parameter, element by element. */
-  readonly elements: Tensor;
-  readonly isMoved: boolean;
-}
-
-/** A parameter, or one whose elements are only moved. */
-function trace(value: Value, parameters: ReadonlySet<string>): Traced | undefined {
-  const { node, type: { shape } } = value;
-  if (!node) {
-    if (!parameters.has(value.name)) return undefined;
-    const fixed = shape as readonly number[];
-    const size = fixed.reduce((p, d) => p * d, 1);
-    const data = Float64Array.from({ length: size }, (_, i) => i);
-    return {
-      name: value.name, isMoved: false,
-      elements: { dtype: "float32", shape: fixed, data, splat: false },
-    };
-  }
-  if (!isOp(node, "transpose") && !isOp(node, "reshape")) return undefined;
-  const from = trace(node.inputs[0] as Value, parameters);
-  return from &&
-    { ...from, isMoved: true, elements: evaluateNode(node, [from.elements], {}, "f64") };
+  /** Of inputs and outputs of its converters, instead of the target's. */
+  readonly bits?: number | undefined;
 }
 
 export class OnChip {
   /** What runs: blocks untied where each direction has its own arrays. */
   readonly model: FfEbm;
+  /** Puts the products of a graph behind the chip's converters; none without them. */
+  readonly convert: Convert | undefined;
   readonly #engine: Engine;
   readonly #helpers: Helpers;
   readonly #learning: LearningChip;
@@ -103,9 +51,15 @@ export class OnChip {
   readonly #origin: ReadonlyMap<string, string>;
   /** What the chip now in use adds to each weight. */
   #errors = new Map<string, Held>();
+  readonly #ranges: Ranges | undefined;
+  /** Of the converters, as they were last set. */
+  #set: Map<string, Held> | undefined;
 
-  /** @throws UserError when the model has no product with weights in it */
-  constructor(engine: Engine, model: FfEbm, learning: LearningChip) {
+  /**
+   * @param solver of the free phases that converter ranges are found in
+   * @throws UserError when the model has no product with weights in it
+   */
+  constructor(engine: Engine, model: FfEbm, learning: LearningChip, solver: Solver) {
     this.#engine = engine;
     this.#helpers = new Helpers(engine);
     this.#learning = learning;
@@ -119,20 +73,46 @@ export class OnChip {
       : { running: model, origin: new Map(model.parameters.map(({ name }) => [name, name])) };
     this.model = running;
     this.#origin = origin;
+    if (!learning.chip.imperfections.converters) return;
+    const converters = loopConverters(learning.chip.target, learning.bits);
+    const onArrays = new Set(running.parameters.map(({ name }) => name)
+      .filter((name) => this.#placed.has(origin.get(name) as string)));
+    this.#ranges = new Ranges(engine, running, solver, converters, onArrays);
+    this.convert = (graph, own) =>
+      converted(graph, new Set([...onArrays].filter((name) => own.has(name))), converters);
   }
 
   /**
-   * What the chip holds when these parameters are wanted; to be given back by `release`.
+   * What the chip holds when these parameters are wanted, and the ranges of its converters; to be
+   * given back by `release`.
    * @param step decides which chip
+   * @param samples that converter ranges are found on; they stay as they are without
    * @param read phases see different read noise by different numbers
    */
-  async load(parameters: HeldMap, step: number, read = 0): Promise<Map<string, Held>> {
-    return this.#loadChip(parameters, this.#isOne ? 0 : step, read);
+  async load(
+    parameters: HeldMap, step: number, samples?: RangeSamples, read = 0,
+  ): Promise<Map<string, Held>> {
+    const loaded = await this.#loadChip(parameters, this.#isOne ? 0 : step, read);
+    if (this.#ranges && samples) {
+      releaseAll(this.#engine, this.#set?.values() ?? []);
+      this.#set = await this.#ranges.find(loaded, samples);
+    }
+    return this.#withRanges(loaded);
   }
 
-  /** As `load`, on a chip that no step of training has seen, unless all are on one. */
+  #withRanges(loaded: Map<string, Held>): Map<string, Held> {
+    if (!this.#ranges) return loaded;
+    if (!this.#set) throw new InternalError("converters have no ranges yet");
+    return new Map([...loaded, ...this.#set]);
+  }
+
+  /**
+   * As `load`, on a chip that no step of training has seen, unless all are on one. Converters keep
+   * the ranges that the last step set.
+   */
   async loadUnseen(parameters: HeldMap, number: number): Promise<Map<string, Held>> {
-    return this.#loadChip(parameters, this.#isOne ? 0 : UNSEEN + number, 0);
+    return this.#withRanges(
+      await this.#loadChip(parameters, this.#isOne ? 0 : UNSEEN + number, 0));
   }
 
   get #isOne(): boolean {
@@ -196,8 +176,9 @@ export class OnChip {
 
   /** Frees what is kept between steps. */
   destroy(): void {
-    releaseAll(this.#engine, this.#errors.values());
+    releaseAll(this.#engine, [...this.#errors.values(), ...this.#set?.values() ?? []]);
     this.#errors.clear();
+    this.#set = undefined;
   }
 }
 

@@ -17,7 +17,8 @@ import type { Checkpoint, EpochRecord, Position } from "./checkpoint.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import { estimatorNames, stencilOf, type EstimatorName } from "./estimators.ts";
 import { cosine, epochOrder, stepSign } from "./order.ts";
-import { OnChip, placedParameters, type LearningChip } from "./onChip.ts";
+import { OnChip, type LearningChip } from "./onChip.ts";
+import { placedParameters } from "./placed.ts";
 import { pulsedMoments, PulsedStepper, type PulsedUpdates } from "./pulsed.ts";
 import {
   momentSpecs, Stepper, type Optimiser, type ParameterRule, type Stepping,
@@ -133,8 +134,9 @@ class Trainer {
     run: TrainingRun, stepper: Stepping, statistics: Map<string, Held>, position?: Position,
   ) {
     this.#run = run;
-    this.#onChip = run.chip && new OnChip(run.engine, run.model, run.chip);
-    this.#chain = new Chain(run.engine, this.#onChip?.model ?? run.model, run.settings.solver);
+    const { engine, model, chip, settings: { solver } } = run;
+    this.#onChip = chip && new OnChip(engine, model, chip, solver);
+    this.#chain = new Chain(engine, this.#onChip?.model ?? model, solver, this.#onChip?.convert);
     this.#stepper = stepper;
     this.#statistics = statistics;
     this.#history = [...position?.history ?? []];
@@ -203,18 +205,20 @@ class Trainer {
   async #step(indices: Uint32Array): Promise<void> {
     const { engine, model, settings, train: data } = this.#run;
     const { images, labels } = data.gather(indices);
-    const input = engine.hold(tensor("float32", [labels.length, ...model.input.shape],
-      this.#varied(images, indices)));
-    const target = engine.hold(oneHot(labels, model.target.shape[0] as number));
+    const inputs = tensor("float32", [labels.length, ...model.input.shape],
+      this.#varied(images, indices));
+    const targets = oneHot(labels, model.target.shape[0] as number);
+    const [input, target] = [engine.hold(inputs), engine.hold(targets)];
     const global = this.#position.epoch * this.#stepsPerEpoch + this.#position.step;
-    const parameters = await this.#onChip?.load(this.#stepper.state, global) ??
-      this.#stepper.state;
     const rate = this.#rateAt(global);
     const moved = new Map<string, Held>();
     const method = methodOf(settings.algorithm, {
       settings, sign: stepSign(settings.seed, global),
       move: (increment) => this.#move(moved, increment, rate),
     });
+    const parameters = await this.#onChip?.load(
+      this.#stepper.state, global, { input: inputs, target: targets, method }) ??
+      this.#stepper.state;
     const record = method.kind === "truncated" ? settings.solver.nudged.sweeps : 0;
     const pass = await this.#chain.forward(parameters, input, target, "training", record);
     const { loss, correct } = await this.#measure(pass, labels);

@@ -11,7 +11,6 @@ import {
   adjointGradient, adjointStep, backwardStep, cotangentName, errorName,
 } from "../../compiler/energy/adjoint.ts";
 import { outputName } from "../../compiler/energy/ffEbm.ts";
-import { sweepGraph } from "../../compiler/energy/sweep.ts";
 import type { BlockGradients, BlockPass, BlockRunner } from "./blockRunner.ts";
 import { releaseAll, type Held, type HeldMap } from "./engine.ts";
 import { prepareSweep, relax, type RelaxOptions } from "./relax.ts";
@@ -40,8 +39,7 @@ export async function recordSweeps(
   runner: BlockRunner, parameters: HeldMap, pass: BlockPass, sweeps: number,
 ): Promise<{ readonly pass: BlockPass; readonly history: readonly HeldMap[] }> {
   const { engine, block } = runner;
-  const sweep = await runner.once("free", () =>
-    prepareSweep(engine, sweepGraph(block, runner.freeSweep), block.name));
+  const sweep = await runner.sweepFreely();
   const inputs = new Map(parameters).set(block.current.name, pass.current);
   const history: HeldMap[] = [];
   let states = pass.states;

@@ -93,15 +93,33 @@ function renderCheck(check: ModelCheck): string {
       row({ name: "all parameters", ...check.overall }),
     ]),
     ...check.alone ? [renderAlone(check.alone)] : [],
+    ...check.precision ? [renderPrecision(check.precision, check.neededBits ?? null)] : [],
     ...check.note === null ? [] : [`note: ${check.note}`],
   ].join("\n\n");
 }
 
-/** Cosines to the truth, an imperfection a row, a block a column. */
-function renderAlone(alone: NonNullable<ModelCheck["alone"]>): string {
-  const blocks = alone[0]?.blocks.map(({ name }) => name) ?? [];
-  return table(["imperfection alone", "all parameters", ...blocks], alone.map((row) =>
-    [row.imperfection, row.overall.cosine.toFixed(6),
+type Alone = NonNullable<ModelCheck["alone"]>;
+type Precision = NonNullable<ModelCheck["precision"]>;
+
+const renderAlone = (alone: Alone): string =>
+  cosines("imperfection alone", alone, ({ imperfection }) => imperfection);
+
+function renderPrecision(precision: Precision, needed: number | null): string {
+  const most = precision.at(-1)?.bits ?? 0;
+  return [
+    cosines("converters alone", precision, ({ bits }) => `${bits} bits`),
+    needed === null ? `the nudge needs more than ${most} bits: give a larger beta`
+      : `the nudge needs ${needed} bits`,
+  ].join("\n");
+}
+
+/** Cosines to the truth, a block a column. */
+function cosines<R extends Alone[number] | Precision[number]>(
+  title: string, rows: readonly R[], name: (row: R) => string,
+): string {
+  const blocks = rows[0]?.blocks.map((block) => block.name) ?? [];
+  return table([title, "all parameters", ...blocks], rows.map((row) =>
+    [name(row), row.overall.cosine.toFixed(6),
       ...row.blocks.map(({ cosine }) => cosine.toFixed(6))]));
 }
 

@@ -128,7 +128,7 @@ describe("train refuses", () => {
     [["--rate", "block0=fast"], /--rate: "block0=fast" gives no layer a factor/],
     [["--beta", "0"], /--beta: "0" is not a number above 0/],
     [["--block-size", "2"], /--block-size: The blocks of mnist-dhn are what its recipe says/],
-    [["--chip", "simulated", "--only", "converters"], /--only: converters are no part/],
+    [["--chip", "simulated", "--only", "rust"], /--only: "rust" is no imperfection/],
     [["--target", "isaac-rram"], /--target: there is no simulated chip to heed it/],
     [["--algorithm", "h-ep"], /clamp units of .* are not holomorphic.*sigmoid, tanh or linear/],
     [["--augment", "flip"], /--augment: Inputs of shape \[784\] are no images/],

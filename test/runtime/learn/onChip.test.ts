@@ -5,20 +5,21 @@ import { tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { buildFfEbm, startValues } from "../../../models/ffEbm.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import { checkOnChip } from "../../../runtime/learn/chipGradients.ts";
-import { inTheLoop, learningChip } from "../../../runtime/learn/chipRequest.ts";
+import { learningChip } from "../../../runtime/learn/chipRequest.ts";
 import type { CheckRequest } from "../../../runtime/learn/check.ts";
 import type { Held } from "../../../runtime/learn/engine.ts";
 import { stencilOf } from "../../../runtime/learn/estimators.ts";
 import {
-  OnChip, placedParameters, type LearningChip, type ReadDirections,
+  OnChip, type LearningChip, type ReadDirections,
 } from "../../../runtime/learn/onChip.ts";
 import { openEngine } from "../../../runtime/learn/openEngine.ts";
+import { placedParameters } from "../../../runtime/learn/placed.ts";
 import { referenceEngine } from "../../../runtime/learn/referenceEngine.ts";
 import {
   train, type Samples, type TrainingResult, type TrainingSettings,
 } from "../../../runtime/learn/train.ts";
 import { testTarget } from "../chip/blocks.ts";
-import { densePlan, randomData, randomParameters } from "./support.ts";
+import { densePlan, randomData, randomParameters, toRest } from "./support.ts";
 
 const { model } = buildFfEbm(densePlan(5, [[5, 4], [4, 4, 3]], 3, smoothSigmoid));
 const numbers = randomParameters(model, 1);
@@ -50,7 +51,7 @@ describe("a model on a chip", () => {
   });
 
   it("is itself when nothing is wrong", async () => {
-    const onChip = new OnChip(engine, model, chip([]));
+    const onChip = new OnChip(engine, model, chip([]), toRest);
     for (const error of (await errorsOf(await onChip.load(hold(), 0))).values()) {
       expect(error).toBeLessThan(1e-5);
     }
@@ -59,18 +60,19 @@ describe("a model on a chip", () => {
   it("meets another chip at every step, or one; is tested on one that no step met", async () => {
     const errors = async (onChip: OnChip, step: number): Promise<string> =>
       [...(await errorsOf(await onChip.load(hold(), step))).values()].join();
-    const many = new OnChip(engine, model, chip(["programming"]));
+    const many = new OnChip(engine, model, chip(["programming"]), toRest);
     const first = await errors(many, 0);
     expect(await errors(many, 1)).not.toBe(first);
     expect(await errors(many, 0)).toBe(first);
     const unseen = [...(await errorsOf(await many.loadUnseen(hold(), 0))).values()].join();
     expect(unseen).not.toBe(first);
-    const one = new OnChip(engine, model, chip(["programming"], { chips: "one" }));
+    const one = new OnChip(engine, model, chip(["programming"], { chips: "one" }), toRest);
     expect(await errors(one, 0)).toBe(await errors(one, 7));
   });
 
   it("has an array for each direction where it is asked to", async () => {
-    const onChip = new OnChip(engine, model, chip(["programming"], { directions: "separate" }));
+    const onChip = new OnChip(
+      engine, model, chip(["programming"], { directions: "separate" }), toRest);
     const loaded = await onChip.load(hold(), 0);
     const inner = weights.find((name) => name.startsWith("block0."));
     const names = [...loaded.keys()].filter((name) => name.startsWith(`${inner}@`));
@@ -158,20 +160,40 @@ describe("training on a chip", () => {
     expect(again.history).toEqual(first.history);
     device.destroy();
   });
+
+  it("learns behind converters of 8 bits, not of 2", async () => {
+    const { engine, device } = await openEngine("wasm");
+    // What the first layer learns has come through converters.
+    const deeper = buildFfEbm({ ...densePlan(2, [[24, 12]], 2, hardSigmoid), name: "halves" });
+    const accuracy = async (bits: number): Promise<number> => {
+      const { history } = await train({
+        engine, model: deeper.model, train: halves(300), test: halves(200),
+        settings: {
+          ...settings, learningRate: 0.01,
+          solver: { order: "asynchronous", free: { sweeps: 8 }, nudged: { sweeps: 8 } },
+        },
+        start: startValues(deeper, 1), now: () => 0, chip: chip(["converters"], { bits }),
+      });
+      return history.at(-1)!.accuracy!;
+    };
+    expect(await accuracy(8)).toBeGreaterThan(0.9);
+    expect(await accuracy(2)).toBeLessThan(0.8);
+    device.destroy();
+  });
 });
 
 describe("a request for a chip", () => {
   it("opens the target with what acts in a loop", () => {
     const opened = learningChip({ chip: "simulated", target: "isaac-rram", seed: 5 })!;
     expect(opened.chip.target.name).toBe("isaac-rram");
-    expect(opened.chip.imperfections).toEqual(imperfections(inTheLoop));
+    expect(opened.chip.imperfections).toEqual(imperfections());
     expect(learningChip({ chip: "none" })).toBeUndefined();
     expect(learningChip({ chip: "ideal" })).toBeUndefined();
   });
 
   it.each([
     [{ chip: "none" as const, target: "isaac-rram" }, /--target: there is no simulated chip/],
-    [{ chip: "simulated" as const, only: ["converters"] }, /converters are no part of the loop/],
+    [{ chip: "simulated" as const, only: ["rust"] }, /"rust" is no imperfection/],
     [{ chip: "simulated" as const, target: "cpu-reference" }, /has no arrays/],
   ])("that means nothing is refused: %j", (request, message) => {
     expect(() => learningChip(request)).toThrow(message);

@@ -1,0 +1,116 @@
+/**
+ * Products behind converters: what drives rows is rounded to the steps of the inputs, what columns
+ * give to the codes of their converters. A rewrite of any graph that reads arrays (sweeps of free
+ * and nudged phases in either direction, digital segments forward); gradients are taken of the
+ * graphs as they were, which is straight-through.
+ *
+ * A product is converted once, where the currents of its slices and row tiles come together;
+ * `runtime/chip/simulatedGraph.ts` converts them one by one. Which ranges codes stand for is for
+ * `ranges.ts` to say.
+ */
+import type { Builder } from "../../compiler/graph/builder.ts";
+import type { Graph, Value } from "../../compiler/graph/graph.ts";
+import { prune, rewrite } from "../../compiler/passes/rewrite.ts";
+import type { HybridTarget } from "../../targets/schema.ts";
+import type { CodeRange } from "../chip/converters.ts";
+import { inputRange } from "../chip/passes.ts";
+import { placedProducts, type PlacedProduct } from "./placed.ts";
+
+/** The converters of a chip as a loop meets them. */
+export interface LoopConverters {
+  readonly input: CodeRange;
+  /** Whether rows can only be driven one way: a product's sign is then the digital side's. */
+  readonly isUnsigned: boolean;
+  /** None where words are sensed digitally, or every level has a code of its own. */
+  readonly output: CodeRange | undefined;
+  /** Full scale: the largest that can be, or a share of what samples give. */
+  readonly range: "max" | { readonly percentile: number };
+}
+
+/**
+ * @param bits of inputs and outputs, instead of the target's
+ * @throws UserError when the target's inputs have no meaning
+ */
+export function loopConverters(target: HybridTarget, bits?: number): LoopConverters {
+  const { input, adc, encoding } = target;
+  const { policy, percentile } = adc.range;
+  const areApart = encoding.scheme !== "offset" &&
+    (input.phases.value === 4 || encoding.subtract === "digital");
+  const outputBits = bits ?? adc.bits.value;
+  // Converters of one polarity each give their difference one bit more.
+  const high = areApart ? 2 ** outputBits - 1 : Math.max(2 ** (outputBits - 1) - 1, 1);
+  const isExact = bits === undefined && (input.coding === "digital" || policy === "granular");
+  const steps = inputRange({ bits: bits ?? input.bits.value, sign: input.sign });
+  const isUnsigned = input.sign === "unsigned";
+  return {
+    input: isUnsigned ? { ...steps, low: -steps.high } : steps, isUnsigned,
+    output: isExact ? undefined : { low: -high, high },
+    range: policy === "max" ? "max" : { percentile: percentile?.value ?? 1 },
+  };
+}
+
+/** Puts the products of a graph that have these parameters for weights behind converters. */
+export type Convert = (graph: Graph, own: ReadonlySet<string>) => Graph;
+
+/** Name of the input that holds the ranges of a read: [4], see `rangeTensor`. */
+export const rangeName = (read: string): string => `chip.range ${read}`;
+
+/** Steps per unit and units per step of the inputs, then of the outputs. */
+export function rangeTensor(
+  { input, output }: LoopConverters, full: { readonly input: number; readonly output: number },
+): Float32Array {
+  const steps = (range: number, { high }: CodeRange): [number, number] =>
+    (range > 0 && Number.isFinite(range) ? [high / range, range / high] : [1, 1]);
+  return Float32Array.of(
+    ...steps(full.input, input), ...output ? steps(full.output, output) : [1, 1]);
+}
+
+/** The graph with its products of these parameters behind converters. */
+export function converted(
+  graph: Graph, parameters: ReadonlySet<string>, { input, output }: LoopConverters,
+): Graph {
+  const products = placedProducts(graph, parameters);
+  const ranges = new Map<string, Value>();
+  const rangeOf = (b: Builder, read: string): Value => {
+    const known = ranges.get(read) ??
+      b.input(rangeName(read), { dtype: "float32", shape: [4] });
+    ranges.set(read, known);
+    return known;
+  };
+  return rewrite(graph, ({ b, node, inputs }) => {
+    const product = products.get(node);
+    if (!product) return undefined;
+    const range = rangeOf(b, product.read);
+    const own = inputs.map((v, side) => (side === product.side ? v : coded(b, v, range, 0, input)));
+    const y = b.add(node.op, own, node.attrs);
+    return output ? coded(b, y, range, 2, output) : y;
+  });
+}
+
+/** clip(round(x steps)) units, with the two numbers at `at` of a range. */
+function coded(b: Builder, x: Value, range: Value, at: number, { low, high }: CodeRange): Value {
+  const number = (i: number): Value => b.reshape(b.slice(range, [at + i], [1]), []);
+  const code = b.unary("round", b.mul(x, number(0)));
+  const clipped = b.min(b.max(code, b.full(code, low)), b.full(code, high));
+  return b.mul(clipped, number(1));
+}
+
+/** What a product of a graph is driven with and gives, as outputs of these names. */
+export interface ObservedProduct extends PlacedProduct {
+  readonly input: string;
+  readonly output: string;
+}
+
+/** The graph with its products for outputs, before converters. */
+export function observed(
+  graph: Graph, parameters: ReadonlySet<string>,
+): { readonly graph: Graph; readonly products: readonly ObservedProduct[] } {
+  const found = [...placedProducts(graph, parameters)].map(([node, product], i) => ({
+    ...product, node, input: `driven ${i}`, output: `given ${i}`,
+  }));
+  const outputs = found.flatMap(({ node, side, input, output }) => [
+    { name: input, value: node.inputs[1 - side] as Value },
+    { name: output, value: node.outputs[0] as Value },
+  ]);
+  return { graph: prune({ ...graph, name: `${graph.name}.observed`, outputs }), products: found };
+}
