@@ -37,7 +37,7 @@ export interface ChipRequest {
   readonly without?: readonly string[];
   /** File of the faults that were measured; drawn from the device's shares unless given. */
   readonly faults?: string;
-  /** Whether the mapper answers stuck cells and wire drop. */
+  /** Whether the mapper copies columns and answers stuck cells and wire drop. */
   readonly repair?: boolean;
   /** What is done about outputs that fade with time. */
   readonly compensation?: Compensation;

@@ -8,7 +8,7 @@ import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
 import type { Device } from "../../targets/device.ts";
 import { programmingSigma } from "../../targets/deviceModel.ts";
-import type { Second, Siemens } from "../../targets/units.ts";
+import type { Hertz, Kelvin, Ratio, Second, Siemens } from "../../targets/units.ts";
 import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
 import { compensate, fading, type Compensation } from "./compensation.ts";
 import { drawStuck, type FaultMap, type StuckCells } from "./faults.ts";
@@ -28,9 +28,9 @@ export interface ChipSetting {
   readonly config: CrossbarConfig;
   /** Device model of the cells. */
   readonly cells: Device;
-  /** Of the periphery: kelvin, hertz, and read noise relative to a conductance. */
+  /** Of the periphery; read noise is relative to a conductance. */
   readonly noise: {
-    readonly temperature: number; readonly bandwidth: number; readonly read: number;
+    readonly temperature: Kelvin; readonly bandwidth: Hertz; readonly read: Ratio;
   };
   readonly imperfections: Imperfections;
   readonly seed: number;
@@ -40,7 +40,7 @@ export interface ChipSetting {
   readonly read: TensorReader;
   /** Faults that were measured; drawn from the device's shares unless given. */
   readonly faults?: FaultMap | undefined;
-  /** Whether the mapper answers stuck cells and wire drop. */
+  /** Whether the mapper copies columns and answers stuck cells and wire drop. */
   readonly repair?: boolean | undefined;
   /** What is done about fading outputs; nothing unless given. */
   readonly compensation?: Compensation | undefined;
@@ -130,7 +130,7 @@ function programAt(
   const levelCurrent = levelStep(encoding) * config.input.readVolt;
   const fill: TileFill = {
     config, encoding, layout, wires: hasWires(setting),
-    thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1) / levelCurrent ** 2,
+    thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1 as Siemens) / levelCurrent ** 2,
   };
   for (const one of programTiles(block, setting, layout, trial)) {
     const { tile, target, cells, programmed, repair } = one;
@@ -155,9 +155,9 @@ function faultsOf(
   return faults ? faults.get(tile) : drawStuck(technology, key, config.array);
 }
 
-/** Standard deviation of programming in the middle of the window, siemens. */
-function middleSpread({ device, gMin, gMax }: CellTechnology): number {
-  const g = (gMin + gMax) / 2;
-  const sigma = programmingSigma(device, g as Siemens, firstTime(device), gMax);
-  return device.programming.distribution === "log-normal" ? sigma * g : sigma;
+/** Standard deviation of programming in the middle of the window. */
+function middleSpread({ device, gMin, gMax }: CellTechnology): Siemens {
+  const g = (gMin + gMax) / 2 as Siemens;
+  const sigma = programmingSigma(device, g, firstTime(device), gMax);
+  return (device.programming.distribution === "log-normal" ? sigma * g : sigma) as Siemens;
 }

@@ -8,7 +8,10 @@ export const chipOptions: readonly OptionSpec[] = [
   { flags: "--target <target>", description: "of --chip simulated (default: neurram-rram)" },
   { flags: "--only <list>", description: "imperfections of the chip to keep on, by commas" },
   { flags: "--time <seconds>", description: "age of the chip when it is read" },
-  { flags: "--repair", description: "stuck cells and wire drop of the chip made up for" },
+  {
+    flags: "--repair",
+    description: "columns of the chip copied, stuck cells and wire drop made up for",
+  },
   {
     flags: "--compensate <how>", description: "for outputs that fade with time",
     choices: compensations,

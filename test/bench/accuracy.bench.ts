@@ -1,13 +1,15 @@
 /**
  * What each imperfection of a chip costs in accuracy, on real test sets: the digital program, the
  * ideal chip, every imperfection alone and all together, ten chips each (one where no chance is in
- * it), aged a day. Prints one JSON line per cell, so a run that is cut short keeps what it has:
+ * it), aged a day; all together also on repaired chips. Prints one JSON line per row, so a run that
+ * is cut short keeps what it has:
  *
  *     npx esbuild test/bench/accuracy.bench.ts --bundle --packages=external --platform=node \
- *       --format=esm --outfile=dist/accuracy.mjs && node dist/accuracy.mjs [MODEL..]
+ *       --format=esm --outfile=dist/accuracy.mjs && node dist/accuracy.mjs [MODEL[=FILE.onnx]..]
  *
- * Environment: TARGET (neurram-rram), IMAGES (1000), TRIALS (10). The table of
- * `runtime/chip/README.md` is what it printed.
+ * FILE: the model after fine-tuning, when it is not the one that comes along. Environment: TARGET
+ * (neurram-rram), IMAGES (1000), TRIALS (10), ROWS (names by commas; all of them). The tables of
+ * `runtime/chip/README.md` are what it printed.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +18,7 @@ import { compileModel } from "../../runtime/api/compileModel.ts";
 import { simulate } from "../../runtime/api/simulate.ts";
 import { imperfectionNames, type Imperfection } from "../../runtime/chip/imperfections.ts";
 
-const { TARGET: target = "neurram-rram", IMAGES = "1000", TRIALS = "10" } = process.env;
+const { TARGET: target = "neurram-rram", IMAGES = "1000", TRIALS = "10", ROWS } = process.env;
 const DAY = 86400;
 
 /** Imperfections that every chip of a kind has alike. */
@@ -29,23 +31,28 @@ const rows: readonly (readonly [string, readonly Imperfection[]])[] = [
   ["all", imperfectionNames],
 ];
 
-async function measure(model: string): Promise<void> {
+async function measure(named: string): Promise<void> {
+  const [model, file = `models/${model}.onnx`] = named.split("=") as [string, string?];
   const folder = mkdtempSync(join(tmpdir(), "crosstie-accuracy-"));
   const directory = join(folder, "artifact");
   const dataset = model.startsWith("mnist") ? "mnist" : "cifar10";
   try {
-    await compileModel({ model: `models/${model}.onnx`, target, analog: "all", out: directory });
+    await compileModel({ model: file, target, analog: "all", out: directory });
     for (const [name, only] of rows) {
+      if (ROWS !== undefined && !ROWS.split(",").includes(name)) continue;
       const trials = only.every((one) => alike.has(one)) ? 1 : Number(TRIALS);
       const begin = performance.now();
       const { accuracy, samples } = await simulate({
         directory, data: `${dataset}:test[0:${IMAGES}]`, only, trials, seed: 1, device: "wasm",
-        time: DAY,
+        time: DAY, repair: name === "all",
       });
-      const { digital, ideal, chip } = accuracy;
+      const { digital, ideal, chip, repaired } = accuracy;
       console.log(JSON.stringify({
-        model, target, imperfection: name, samples, digital, ideal, mean: chip.mean, std: chip.std,
-        trials, seconds: Math.round((performance.now() - begin) / 1000),
+        model: named, target, imperfection: name, samples, digital, ideal,
+        mean: chip.mean, std: chip.std, trials,
+        ...(repaired ? { repaired: repaired.mean, repairedStd: repaired.std,
+          recovered: repaired.recovered } : {}),
+        seconds: Math.round((performance.now() - begin) / 1000),
       }));
     }
   } finally {
