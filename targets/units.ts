@@ -22,6 +22,9 @@ export type SquareMetre = Quantity<"m2">;
 export type Watt = Quantity<"W">;
 export type Farad = Quantity<"F">;
 export type Hertz = Quantity<"Hz">;
+export type Kelvin = Quantity<"K">;
+/** A mean square of a noisy current. */
+export type SquareAmpere = Quantity<"A2">;
 export type Bit = Quantity<"bit">;
 /** A whole number of things: rows, tiles, pulses. */
 export type Count = Quantity<"count">;
@@ -106,6 +109,7 @@ export const squareMetre = constructor("m2");
 export const watt = constructor("W");
 export const farad = constructor("F");
 export const hertz = constructor("Hz");
+export const kelvin = constructor("K");
 export const bit = constructor("bit");
 export const count = constructor("count");
 export const ratio = constructor("1");

@@ -45,12 +45,12 @@ export function checkedTime(given: Second | undefined, device: Device): Second {
 }
 
 /** A function of conductance whose values are kept: discrete levels are few. */
-function remembered<T>(f: (g: number) => T): (g: number) => T {
+function remembered<T>(f: (g: Siemens) => T): (g: number) => T {
   const known = new Map<number, T>();
   return (g) => {
     const held = known.get(g);
     if (held !== undefined) return held;
-    const value = f(g);
+    const value = f(g as Siemens);
     if (known.size < 4096) known.set(g, value);
     return value;
   };
@@ -114,7 +114,7 @@ export class ProgrammedCells {
     const { distribution } = device.programming;
     const key = keyOf(0, this.#key[0], this.#key[1], "programming");
     const sigma = remembered((g) =>
-      programmingSigma(device, g as Siemens, t, gMax));
+      programmingSigma(device, g, t, gMax));
     for (let i = 0; i < cells.length; i++) {
       const g = cells[i] as number;
       const s = sigma(g);
@@ -132,8 +132,8 @@ export class ProgrammedCells {
     if (kind === "none") return;
     const key = keyOf(0, this.#key[0], this.#key[1], "drift");
     const relaxed = remembered((g) =>
-      relaxation(device, g as Siemens, t, gMax));
-    const exponent = remembered((g) => driftExponent(device, g as Siemens, gMax));
+      relaxation(device, g, t, gMax));
+    const exponent = remembered((g) => driftExponent(device, g, gMax));
     for (let i = 0; i < cells.length; i++) {
       const wanted = this.#target[i] as number;
       if (kind === "log-time") {

@@ -6,6 +6,7 @@
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
 import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
+import type { Siemens } from "../../targets/units.ts";
 import { reduceArray } from "./wires/reduced.ts";
 
 export interface EffectiveTile {
@@ -54,7 +55,7 @@ export function solveTile(
   return {
     cells: effective,
     reference: (input, slice) => {
-      const level = levels.indexOf(encoding.reference[slice] as number);
+      const level = levels.indexOf(encoding.reference[slice] as Siemens);
       return level < 0 ? 0 : conductance[input * rowsPerInput * all + used + level] as number;
     },
   };

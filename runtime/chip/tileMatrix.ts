@@ -12,6 +12,7 @@
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import type { Hertz, Kelvin, Siemens, SquareAmpere } from "../../targets/units.ts";
 import { solveTile } from "./effective.ts";
 import { placeOf, type BlockLayout } from "./layout.ts";
 import type { RepairedTile } from "./repair/repairTile.ts";
@@ -40,8 +41,8 @@ export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrice
 }
 
 /** Conductance of one level. */
-export const levelStep = ({ gMin, gMax, bits }: Encoding): number =>
-  (gMax - gMin) / (bits === "continuous" ? 1 : 2 ** bits - 1);
+export const levelStep = ({ gMin, gMax, bits }: Encoding): Siemens =>
+  (gMax - gMin) / (bits === "continuous" ? 1 : 2 ** bits - 1) as Siemens;
 
 /** What is known of a tile's cells at the time of reading, [rows, columns] of the tile. */
 export interface TileState {
@@ -55,9 +56,10 @@ export interface TileState {
 
 const BOLTZMANN = 1.380649e-23;
 
-/** Mean square of the thermal current of a conductance, ampere squared: 4 k T B g. */
-export const thermalCurrent = (kelvin: number, hertz: number, siemens: number): number =>
-  4 * BOLTZMANN * kelvin * hertz * siemens;
+/** Mean square of the thermal current of a conductance: 4 k T B g (Nyquist 1928). */
+export const thermalCurrent = (
+  temperature: Kelvin, bandwidth: Hertz, conductance: Siemens,
+): SquareAmpere => 4 * BOLTZMANN * temperature * bandwidth * conductance as SquareAmpere;
 
 export interface TileFill {
   readonly config: CrossbarConfig;

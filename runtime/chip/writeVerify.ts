@@ -14,7 +14,7 @@ import { UserError } from "../../compiler/errors.ts";
 import { normalFromWord } from "../../compiler/ops/normal.ts";
 import type { Device } from "../../targets/device.ts";
 import type { Siemens } from "../../targets/units.ts";
-import { keyOf, uniformAt, type Key } from "./normal.ts";
+import { keyOf, normalFromWord, uniformAt, type Key } from "./normal.ts";
 
 /** How programming went. */
 export interface WriteReport {
@@ -34,8 +34,8 @@ export interface WriteRule {
   readonly chance: number;
   /** Pulses after which a cell is given up. */
   readonly budget: number;
-  /** Half width that is accepted at a target, siemens. */
-  acceptance(target: number): number;
+  /** Half width that is accepted at a target. */
+  acceptance(target: Siemens): Siemens;
 }
 
 /**
@@ -61,7 +61,7 @@ export function writeRule(
   return {
     chance, budget: budget ?? measured,
     acceptance: (target) => (acceptance ? acceptance.value * scale
-      : (acceptanceRatio?.value ?? 0) * target),
+      : (acceptanceRatio?.value ?? 0) * target) as Siemens,
   };
 }
 
@@ -84,7 +84,7 @@ export function writeVerify(
   const last = keyOf(0, key[0], key[1], "last attempt");
   let [pulses, mostPulses, failed] = [0, 0, 0];
   for (let i = 0; i < cells.length; i++) {
-    const wanted = target[i] as number;
+    const wanted = target[i] as Siemens;
     const held = stuck?.[i] ?? Number.NaN;
     // A stuck cell that happens to be right is found so by its first verification.
     const needed = Number.isNaN(held) ? pulsesFor(uniformAt(count, i), rule.chance)

@@ -172,7 +172,7 @@ export function encodingFrom({ cell, encoding }: CrossbarConfig): Encoding {
   return {
     scheme, sides, slices, bits, subtract, significance, gain, zero,
     gMin: cell.gMinSiemens as Siemens, gMax: cell.gMaxSiemens as Siemens,
-    reference: encoding.referenceSiemens, idle: encoding.idleSiemens,
+    reference: encoding.referenceSiemens as Siemens[], idle: encoding.idleSiemens as Siemens[],
   };
 }
 

@@ -35,9 +35,9 @@ export interface Encoding {
    * trimmed reference column). gMin where columns are converted singly, the cell of weight 0 where
    * an offset is subtracted in the analog domain; 0 where a pair subtracts.
    */
-  readonly reference: readonly number[];
+  readonly reference: readonly Siemens[];
   /** Per slice: cells between the groups of a packed tile, which must add nothing to an output. */
-  readonly idle: readonly number[];
+  readonly idle: readonly Siemens[];
 }
 
 /** Digits are computed in float64. */
@@ -66,8 +66,8 @@ export function encodingOf(target: HybridTarget): Encoding {
   const half = offset ? zeroLevel(bits, count) : 0;
   const digits = new Float64Array(count);
   splitDigits(half, levels, digits);
-  const conductance = (level: number): number =>
-    gMin.value + (level * (gMax.value - gMin.value)) / (levels - 1);
+  const conductance = (level: number): Siemens =>
+    (gMin.value + (level * (gMax.value - gMin.value)) / (levels - 1)) as Siemens;
   const atZero = Array.from(digits, conductance);
   const atMinimum = atZero.map(() => gMin.value);
   const single = offset && subtract === "analog" ? atZero : atMinimum;
@@ -76,7 +76,7 @@ export function encodingOf(target: HybridTarget): Encoding {
     significance,
     gain: offset ? top / (top - half) : 1,
     zero: half / top,
-    reference: offset || subtract === "digital" ? single : atMinimum.map(() => 0),
+    reference: offset || subtract === "digital" ? single : atMinimum.map(() => 0 as Siemens),
     idle: offset ? single : atMinimum,
   };
 }

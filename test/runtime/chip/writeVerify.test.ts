@@ -20,9 +20,9 @@ describe("cells that are measured with 8.52 pulses and 99 % converged", () => {
     expect(rule.chance).toBeCloseTo(0.99 / 8.52, 12);
     expect((1 - rule.chance) ** rule.budget).toBeGreaterThan(0.0095);
     expect((1 - rule.chance) ** rule.budget).toBeLessThan(0.0105);
-    expect(rule.acceptance(20e-6)).toBeCloseTo(1e-6, 15);
+    expect(rule.acceptance(siemens(20e-6))).toBeCloseTo(1e-6, 15);
     // In another window the acceptance scales with it.
-    expect(writeRule(device, siemens(80e-6)).acceptance(20e-6)).toBeCloseTo(2e-6, 15);
+    expect(writeRule(device, siemens(80e-6)).acceptance(siemens(20e-6))).toBeCloseTo(2e-6, 15);
   });
 
   it.each([4, 10, 37])("take the pulses of a geometric law, at most %d", (budget) => {
