@@ -14,7 +14,7 @@ import { UserError } from "../../compiler/errors.ts";
 import { normalFromWord } from "../../compiler/ops/normal.ts";
 import type { Device } from "../../targets/device.ts";
 import type { Siemens } from "../../targets/units.ts";
-import { keyOf, normalFromWord, uniformAt, type Key } from "./normal.ts";
+import { keyOf, uniformAt, type Key } from "./normal.ts";
 
 /** How programming went. */
 export interface WriteReport {
