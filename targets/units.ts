@@ -109,7 +109,6 @@ export const squareMetre = constructor("m2");
 export const watt = constructor("W");
 export const farad = constructor("F");
 export const hertz = constructor("Hz");
-export const kelvin = constructor("K");
 export const bit = constructor("bit");
 export const count = constructor("count");
 export const ratio = constructor("1");
