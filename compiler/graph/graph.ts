@@ -79,8 +79,11 @@ export type PrimAttrs = Record<UnaryOp | BinaryOp, None> & {
   iota: { readonly shape: readonly Dim[]; readonly axis: number; readonly dtype: DType };
   /** key uint32[2] -> uint32[shape]: counter-based random bits, counter = flat output index. */
   random: { readonly shape: readonly Dim[] };
-  /** key uint32[2] -> float32[shape]: standard normals, element i from word i of `random`. */
-  normal: { readonly shape: readonly Dim[] };
+  /**
+   * key uint32[2] -> float32[shape]: standard normals. `axis`, a multiple of 4 long, is four parts;
+   * counter = flat index within the first, and its block gives one element of each.
+   */
+  normal: { readonly shape: readonly Dim[]; readonly axis: number };
   /** Same elements in row-major order under another shape. */
   reshape: { readonly shape: readonly Dim[] };
   /** Output axis i is input axis perm[i]. */

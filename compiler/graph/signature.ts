@@ -55,7 +55,7 @@ export const signatures: { readonly [O in PrimName]: Signature<O> } = {
   size: { operands: 0, attrs: { dim: "size", dtype: "dtype" } },
   iota: { operands: 0, attrs: { shape: "sizes", axis: "integer", dtype: "dtype" } },
   random: { operands: 1, attrs: { shape: "sizes" } },
-  normal: { operands: 1, attrs: { shape: "sizes" } },
+  normal: { operands: 1, attrs: { shape: "sizes", axis: "integer" } },
   reshape: { operands: 1, attrs: { shape: "sizes" } },
   transpose: { operands: 1, attrs: { perm: "integers" } },
   broadcast: { operands: 1, attrs: { shape: "sizes" } },

@@ -8,6 +8,7 @@
  * would cost more is jax-js's; the rules here are `mustMaterialise` below, one line each.
  */
 import type { Graph, Node, Value } from "../graph/graph.ts";
+import { dtypeFacts, isInteger } from "../graph/dtype.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { constantOf } from "../graph/graph.ts";
 import { isElementwise } from "../ops/elementwise.ts";
@@ -230,12 +231,21 @@ function mustMaterialise(v: Value, work: number, facts: Facts, memo: Map<Value, 
   });
 }
 
-/** Whether `test` holds for a reader of `v`, seen through movement. */
+/** Whether `test` holds for a reader of `v`, seen through movement and widening. */
 function usedBy(v: Value, facts: Facts, test: (user: Node, operand: Value) => boolean): boolean {
   return (facts.consumers.get(v) ?? []).some(
     (user) =>
-      test(user, v) || (primitiveOf(user.op).isMovement && usedBy(outputOf(user), facts, test)),
+      test(user, v) ||
+      ((primitiveOf(user.op).isMovement || isWidening(user)) &&
+        usedBy(outputOf(user), facts, test)),
   );
+}
+
+/** A narrow integer as one of 32 bits: nothing to compute, so memory goes to the narrow one. */
+function isWidening(node: Node): boolean {
+  const from = node.inputs[0]?.type.dtype;
+  return node.op === "cast" && from !== undefined && isInteger(from) &&
+    dtypeFacts[from].bits < 32 && outputOf(node).type.dtype === "int32";
 }
 
 function members(

@@ -25,6 +25,8 @@ export interface BufferArgument {
   readonly access: "read" | "write";
   /** Number of elements. */
   readonly size: Dim;
+  /** Least and greatest element, where the type is an integer narrower than its storage. */
+  readonly range?: readonly [number, number];
 }
 
 export interface Store {
@@ -33,12 +35,16 @@ export interface Store {
   readonly value: Expr;
 }
 
-/** One store per point of `axes`. */
+/** One store per point of `axes`; `more`: elements of the same buffer that share its work. */
 export interface MapBody {
   readonly kind: "map";
   readonly axes: readonly Axis[];
   readonly store: Store;
+  readonly more?: readonly Store[];
 }
+
+/** All stores of a map. */
+export const storesOf = ({ store, more = [] }: MapBody): readonly Store[] => [store, ...more];
 
 /**
  * For every point of `axes`: acc = op over `reduceAxes` of `value`, then one store whose value and
@@ -136,7 +142,7 @@ export function axesOf(body: KernelBody): readonly Axis[] {
 /** All expressions of a body. */
 export function rootsOf(body: KernelBody): readonly Expr[] {
   switch (body.kind) {
-    case "map": return [body.store.index, body.store.value];
+    case "map": return storesOf(body).flatMap(({ index, value }) => [index, value]);
     case "reduce": case "cumulate": return [body.value, body.store.index, body.store.value];
     case "contract": return [body.a, body.b, body.store.index, body.store.value];
     case "scatter": return [body.initial, body.target, body.update];

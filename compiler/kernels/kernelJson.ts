@@ -34,7 +34,7 @@ const axes = z.array(axis);
 const store = z.strictObject({ buffer: index, index, value: index });
 
 const bodySchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("map"), axes, store }),
+  z.strictObject({ kind: z.literal("map"), axes, store, more: z.array(store).optional() }),
   z.strictObject({
     kind: z.literal("reduce"), axes, reduceAxes: axes, op: z.enum(["sum", "max", "min", "prod"]),
     value: index, store,
@@ -64,7 +64,7 @@ export const kernelSchema = z.strictObject({
   arguments: z.array(z.strictObject({
     name: z.string(), storage: z.enum(["f32", "i32", "u32", "f16"]),
     access: z.enum(["read", "write"]),
-    size: z.string(),
+    size: z.string(), range: z.tuple([z.number().int(), z.number().int()]).optional(),
   })),
   nodes: z.array(nodeSchema),
   body: bodySchema,
@@ -72,14 +72,14 @@ export const kernelSchema = z.strictObject({
 export type KernelJson = z.output<typeof kernelSchema>;
 
 /** How each field of a body is written; the rest of the code treats all bodies alike. */
-type FieldKind = "plain" | "axes" | "axis" | "expr" | "store";
+type FieldKind = "plain" | "axes" | "axis" | "expr" | "store" | "stores";
 type BodyKey = KernelBody extends infer B ? B extends unknown ? keyof B : never : never;
 const fields: Record<BodyKey, FieldKind> = {
   kind: "plain", op: "plain", descending: "plain", output: "plain",
   axes: "axes", reduceAxes: "axes", batch: "axes", m: "axes", n: "axes", k: "axes",
   rows: "axis", columns: "axis", updates: "axis", sorted: "axis",
   value: "expr", a: "expr", b: "expr", initial: "expr", target: "expr", update: "expr",
-  store: "store",
+  store: "store", more: "stores",
 };
 
 type Codec = Record<Exclude<FieldKind, "plain">, (field: never) => unknown>;
@@ -115,15 +115,17 @@ export function kernelToJson(kernel: Kernel): KernelJson {
   const at = (e: Expr): number => places.get(e) as number;
   const axisJson = ({ name, extent }: Axis): { name: string; extent: string } =>
     ({ name, extent: dimToString(extent) });
+  const storeJson = (s: Store): unknown =>
+    ({ buffer: s.buffer, index: at(s.index), value: at(s.value) });
   const body = convertBody(kernel.body, {
     axis: axisJson,
     axes: (list: readonly Axis[]) => list.map(axisJson),
-    expr: at,
-    store: (s: Store) => ({ buffer: s.buffer, index: at(s.index), value: at(s.value) }),
+    expr: at, store: storeJson, stores: (list: readonly Store[]) => list.map(storeJson),
   }) as BodyJson;
   return {
     name: kernel.name, origin: [...kernel.origin], symbols: [...kernel.symbols],
-    arguments: kernel.arguments.map((a) => ({ ...a, size: dimToString(a.size) })),
+    arguments: kernel.arguments.map(({ range, ...a }) =>
+      ({ ...a, size: dimToString(a.size), ...(range && { range: [...range] }) })),
     nodes: nodes.map((e) => nodeToJson(e, at)),
     body,
   };

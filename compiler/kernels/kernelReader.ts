@@ -8,7 +8,9 @@ import { symbolsOf, type Dim } from "../graph/dim.ts";
 import type { BinaryOp, UnaryOp } from "../graph/graph.ts";
 import { parseSize } from "../graph/text.ts";
 import { collect, type Expr, type ScalarType } from "./expr.ts";
-import { axesOf, type Axis, type Kernel, type KernelBody, type Store } from "./kernel.ts";
+import {
+  axesOf, storesOf, type Axis, type Kernel, type KernelBody, type Store,
+} from "./kernel.ts";
 import { convertBody, type KernelJson, type NodeJson } from "./kernelJson.ts";
 import { ExprPool } from "./pool.ts";
 import { binaryFloat, unaryFloat, unaryInteger } from "./scalar.ts";
@@ -89,7 +91,7 @@ class KernelReader {
           (json.type === "bool" && argument.storage === "i32");
         ensure(fits ? undefined : `${argument.storage} is read as ${json.type}`);
         ensure(place.type === "i32" ? undefined : `an index of ${place.type}`);
-        return pool.load(json.buffer, place, json.type);
+        return pool.load(json.buffer, place, json.type, argument.range);
       }
       case "acc": return pool.acc(json.type);
       case "unary": {
@@ -157,7 +159,7 @@ class KernelReader {
     const below = (n: number) => (a: number): boolean => a < n;
     switch (body.kind) {
       case "map":
-        this.#checkStore(body.store);
+        storesOf(body).forEach((store) => this.#checkStore(store));
         break;
       case "reduce":
         this.#checkScope([body.value], "value", () => true);
@@ -218,16 +220,17 @@ class KernelReader {
     const axisOf = (json: { name: string; extent: string }): Axis => this.#axis(json, "body");
     const withAxes = convertBody(this.#json.body, {
       axis: axisOf, axes: (list: { name: string; extent: string }[]) => list.map(axisOf),
-      expr: (place: number) => place, store: (s: object) => s,
+      expr: (place: number) => place, store: (s: object) => s, stores: (list: object) => list,
     }) as KernelBody;
     this.#axes = axesOf(withAxes);
     nodes.forEach((node, i) => this.#exprs.push(this.#node(node, `nodes[${i}]`)));
+    const storeOf = (s: { buffer: number; index: number; value: number }): Store => ({
+      buffer: s.buffer, index: this.#expr(s.index, "body"), value: this.#expr(s.value, "body"),
+    });
     const body = convertBody(withAxes, {
       axis: (a: Axis) => a, axes: (list: readonly Axis[]) => list,
       expr: (place: number) => this.#expr(place, "body"),
-      store: (s: { buffer: number; index: number; value: number }): Store => ({
-        buffer: s.buffer, index: this.#expr(s.index, "body"), value: this.#expr(s.value, "body"),
-      }),
+      store: storeOf, stores: (list: Parameters<typeof storeOf>[0][]) => list.map(storeOf),
     }) as KernelBody;
     this.#check(body);
     return { name, origin, symbols, arguments: args, body };

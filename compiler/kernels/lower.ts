@@ -5,7 +5,9 @@
  */
 import { InternalError, UserError } from "../errors.ts";
 import { productOf, symbolsOf, type Dim } from "../graph/dim.ts";
-import { dtypeFacts, isFloat, storageOf, type DType } from "../graph/dtype.ts";
+import {
+  dtypeFacts, integerRange, isFloat, isInteger, storageOf, type DType,
+} from "../graph/dtype.ts";
 import {
   constantOf, type Node, type PrimName, type ReduceKind, type Value,
 } from "../graph/graph.ts";
@@ -15,7 +17,7 @@ import { scalarTypeOf, wrapExpr } from "../ops/elementwise.ts";
 import { reindex } from "../ops/movement.ts";
 import { identityOf } from "../ops/reduction.ts";
 import type {
-  ContractLowering, LowerContext, ReduceLowering, ViewLowering,
+  BurstLowering, ContractLowering, LowerContext, ReduceLowering, ViewLowering,
 } from "../ops/primitive.ts";
 import { primitiveOf } from "../ops/registry.ts";
 import { isInline, type Cluster } from "./cluster.ts";
@@ -74,7 +76,7 @@ class Lowering {
       (this.#cluster.reads.includes(v) && !this.#inner.has(v)));
     if (hasMemory) {
       const flat = flatten(this.pool, indices, v.type.shape);
-      return this.pool.load(this.#argument(v), flat, scalarTypeOf(v.type.dtype));
+      return this.pool.load(this.#argument(v), flat, scalarTypeOf(v.type.dtype), rangeOf(v));
     }
     const key = `${v.id}:${indices.map((e) => e.id).join(",")}`;
     const known = this.#memo.get(key);
@@ -158,6 +160,18 @@ function planMap(cluster: Cluster): Plan {
       const value = l.view(root, indices);
       const store = l.store(value, flatten(l.pool, indices, root.type.shape));
       return { kind: "map", axes: axesFor(axes), store };
+    },
+  };
+}
+
+function planBurst(heart: Node, lower: BurstLowering<PrimName>): Plan {
+  const { shape } = (heart.outputs[0] as Value).type;
+  return {
+    groups: [groupsFor("i", lower.points(heart))],
+    build(l, [axes = []]) {
+      const [store, ...more] = lower.at(l.context(heart), l.indicesOf(axes, 0))
+        .map(({ value, indices }) => l.store(value, flatten(l.pool, indices, shape)));
+      return { kind: "map", axes: axesFor(axes), store: store as Store, more };
     },
   };
 }
@@ -267,6 +281,7 @@ function planFor(cluster: Cluster): Plan {
         };
       },
     };
+    case "burst": return planBurst(heart, lower as BurstLowering<PrimName>);
     case "view": throw new InternalError(`${root.name}: a view at the heart of a kernel`);
   }
 }
@@ -305,6 +320,28 @@ function mergeAxes(cluster: Cluster, plan: Plan): { lowering: Lowering; body: Ke
   return best;
 }
 
+const ranges = new WeakMap<Tensor, readonly [number, number]>();
+
+/** What the integers of a value can be, where it is less than their word: by type, or as held. */
+function rangeOf(v: Value): readonly [number, number] | undefined {
+  const { dtype } = v.type;
+  if (!isInteger(dtype)) return undefined;
+  const { min, max } = integerRange(dtype);
+  if (dtypeFacts[dtype].bits < 32) return [min, max];
+  const held = constantOf(v);
+  if (!held) return undefined;
+  const known = ranges.get(held);
+  if (known) return known;
+  let [least, most] = [max, min];
+  for (const x of held.data) {
+    least = Math.min(least, x);
+    most = Math.max(most, x);
+  }
+  const made = [Math.min(least, most), most] as const;
+  ranges.set(held, made);
+  return made;
+}
+
 const halves = new WeakMap<Tensor, boolean>();
 
 /** Float16 weights stay halves; folding may have left others, which would lose by it. */
@@ -335,7 +372,9 @@ function argumentFor(v: Value, isOutput: boolean): BufferArgument {
     }
   }
   const storage = held && isHalves(held) ? "f16" : storageOf(v.type.dtype);
-  return { name: v.name, storage, access: isOutput ? "write" : "read", size };
+  const range = rangeOf(v);
+  return { name: v.name, storage, access: isOutput ? "write" : "read", size,
+    ...(range && !isOutput && { range }) };
 }
 
 /** Kernel of a cluster under the given name, which must be an identifier. */

@@ -92,7 +92,8 @@ export class ExprPool {
       case "cast": {
         const { a, type } = shape;
         if (a.type === "bool" && type !== "f32") return [0, 1];
-        return type === "u32" && a.type === "i32" && a.min >= 0 ? [a.min, a.max] : wide;
+        const isKept = a.type !== "f32" && a.min >= wide[0] && a.max <= wide[1];
+        return type !== "f32" && isKept ? [a.min, a.max] : wide;
       }
       case "binary": {
         const { op, a, b } = shape;
@@ -140,8 +141,9 @@ export class ExprPool {
     return this.#intern({ kind: "size", type: "i32", dim });
   }
 
-  load(buffer: number, index: Expr, type: ScalarType): Expr {
-    return this.#intern({ kind: "load", type, buffer, index });
+  /** @param range of what the buffer holds, where it is narrower than its storage */
+  load(buffer: number, index: Expr, type: ScalarType, range?: Range): Expr {
+    return this.#intern({ kind: "load", type, buffer, index }, range);
   }
 
   acc(type: ScalarType): Expr {

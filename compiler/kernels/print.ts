@@ -16,7 +16,9 @@
 import { dimToString } from "../graph/dim.ts";
 import { showFloat32, showName } from "../graph/text.ts";
 import { collect, operandsOf, type Expr, type ExprBinary, type ExprKind } from "./expr.ts";
-import { axesOf, type Axis, type Kernel, type KernelBody, type Store } from "./kernel.ts";
+import {
+  axesOf, rootsOf, storesOf, type Axis, type Kernel, type KernelBody, type Store,
+} from "./kernel.ts";
 
 interface Infix {
   readonly sign: string;
@@ -208,10 +210,10 @@ type Writers = {
   [K in KernelBody["kind"]]: (p: Printer, body: Extract<KernelBody, { kind: K }>) => void;
 };
 const writers: Writers = {
-  map(p, { axes, store }) {
-    p.loop(axes, () => {
-      p.lets([store.index, store.value]);
-      p.store(store);
+  map(p, body) {
+    p.loop(body.axes, () => {
+      p.lets(rootsOf(body));
+      storesOf(body).forEach((store) => p.store(store));
     });
   },
   reduce(p, { axes, reduceAxes, op, value, store }) {

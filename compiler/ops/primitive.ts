@@ -46,6 +46,15 @@ export interface ContractLowering<O extends PrimName> {
   ): readonly Expr[];
 }
 
+/** Several elements from what they share: at every point of `points` the elements of `at`. */
+export interface BurstLowering<O extends PrimName> {
+  readonly kind: "burst";
+  points(node: Node<O>): readonly Dim[];
+  at(ctx: LowerContext<O>, point: readonly Expr[]): readonly {
+    readonly value: Expr; readonly indices: readonly Expr[];
+  }[];
+}
+
 export interface CumulateLowering<O extends PrimName> {
   readonly kind: "cumulate";
   plan(node: Node<O>): { readonly op: "sum" | "prod"; readonly axis: number };
@@ -60,7 +69,7 @@ export interface SortLowering<O extends PrimName> {
 }
 
 export type Lowering<O extends PrimName> =
-  | ViewLowering<O> | ReduceLowering<O> | ContractLowering<O>
+  | ViewLowering<O> | BurstLowering<O> | ReduceLowering<O> | ContractLowering<O>
   | CumulateLowering<O> | ScatterLowering<O> | SortLowering<O>;
 
 /** Work of one node: multiply-accumulates of contractions, and all other scalar operations. */

@@ -70,7 +70,7 @@ export const iota: Primitive<"iota"> = {
 /**
  * Threefry-2x32, 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11):
  * counter-based, so element i of a stream is the same on every device and thread count. The
- * counter is (flat index, 0) and the first output word is returned.
+ * counter is (flat index, 0). Of the two output words `random` takes the first.
  */
 const rotations = [13, 15, 26, 6, 17, 29, 16, 24] as const;
 const parity = 0x1bd11bda;
@@ -82,7 +82,9 @@ interface Words<T> {
   word(value: number): T;
 }
 
-function threefry<T>(w: Words<T>, key0: T, key1: T, counter0: T, counter1: T): T {
+function threefry<T>(
+  w: Words<T>, key0: T, key1: T, counter0: T, counter1: T,
+): readonly [T, T] {
   const keys = [key0, key1, w.xor(w.xor(key0, key1), w.word(parity))] as const;
   let x0 = w.add(counter0, key0);
   let x1 = w.add(counter1, key1);
@@ -95,7 +97,7 @@ function threefry<T>(w: Words<T>, key0: T, key1: T, counter0: T, counter1: T): T
       x1 = w.add(w.add(x1, keys[(s + 1) % 3] as T), w.word(s));
     }
   }
-  return x0;
+  return [x0, x1];
 }
 
 const numberWords: Words<number> = {
@@ -105,10 +107,16 @@ const numberWords: Words<number> = {
   word: (value) => value >>> 0,
 };
 
-/** The first output word of threefry for a counter; the host-side twin of `random`. */
-export const randomWord = (key: readonly [number, number], counter: number): number =>
+/** Both output words of threefry for a counter. */
+export const randomBlock = (
+  key: readonly [number, number], counter: number,
+): readonly [number, number] =>
   threefry(numberWords, key[0] >>> 0, key[1] >>> 0, counter >>> 0,
     Math.floor(counter / 2 ** 32) >>> 0);
+
+/** The first of them; the host-side twin of `random`. */
+export const randomWord = (key: readonly [number, number], counter: number): number =>
+  randomBlock(key, counter)[0];
 
 const exprWords = (pool: ExprPool): Words<Expr> => ({
   add: (a, b) => pool.binary("add", a, b),
@@ -118,10 +126,10 @@ const exprWords = (pool: ExprPool): Words<Expr> => ({
   word: (value) => pool.const(value, "u32"),
 });
 
-/** The first output word in a kernel; `read` gives the elements of the key. */
-export function randomExpr(
+/** Both output words in a kernel; `read` gives the elements of the key. */
+export function blockExpr(
   pool: ExprPool, read: (operand: number, indices: readonly Expr[]) => Expr, counter: Expr,
-): Expr {
+): readonly [Expr, Expr] {
   const key = [read(0, [pool.const(0)]), read(0, [pool.const(1)])] as const;
   return threefry(exprWords(pool), key[0], key[1], counter, pool.const(0, "u32"));
 }
@@ -151,7 +159,7 @@ export const random: Primitive<"random"> = {
     kind: "view",
     at({ pool, node, read }, indices) {
       const counter = pool.cast(flatten(pool, indices, node.attrs.shape), "u32");
-      return randomExpr(pool, read, counter);
+      return blockExpr(pool, read, counter)[0];
     },
   },
   work: workPerOutput,

@@ -15,7 +15,7 @@ import { prune } from "../../compiler/passes/rewrite.ts";
 import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.ts";
-import { foldedGraph, foldMatrices, isFoldable } from "./foldedProduct.ts";
+import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
 import { keyOf } from "./normal.ts";
@@ -26,6 +26,7 @@ import {
   currentsName, simulatedGraph, type PlanNames, type ProductPlan,
 } from "./simulatedGraph.ts";
 import type { BlockMatrices } from "./tileMatrix.ts";
+import { powerSteps, SQUARE_STEPS, wholeVariances } from "./wholeVariance.ts";
 import type { WriteReport } from "./writeVerify.ts";
 
 /** A session with the names under which the simulation sets its constants. */
@@ -106,19 +107,22 @@ export class BlockChip {
 
   // ---- programming and ranges --------------------------------------------------------------
 
-  /** Programs all tiles as chip number `trial`, unless that is what they are. */
-  program(trial: number): void {
+  /**
+   * Programs all tiles as chip number `trial`, unless that is what they are.
+   * @param owner the block whose tiles these are too, programmed before
+   */
+  program(trial: number, owner?: BlockChip): void {
     const before = this.#trial;
     this.#trial = trial;
     if (before === trial || (before !== undefined && !trialsDiffer(this.#setting))) return;
-    this.#matrices =
+    this.#matrices = owner ? owner.#matrices :
       programBlock(storedWeights(this.#block), this.#setting, this.layout, trial, this.#plan.noise);
     this.#setAll();
   }
 
-  /** How the tiles of this chip were written; empty without a budget of pulses. */
+  /** How tiles of this block's own were written; empty without a budget of pulses. */
   get writes(): readonly WriteReport[] {
-    return this.#matrices?.writes ?? [];
+    return this.#block.crossbar.sharedWith === undefined ? this.#matrices?.writes ?? [] : [];
   }
 
   /**
@@ -152,27 +156,44 @@ export class BlockChip {
   }
 
   #set({ session, names }: Simulated): void {
-    const put = (name: string | undefined, data: Float32Array | undefined): void => {
+    const put = (
+      name: string | undefined, data: Float32Array | Int16Array | undefined,
+    ): void => {
       if (name === undefined || !data) return;
       // A constant of one element has a second one beside it, see `simulatedGraph.ts`.
-      const padded = data.length === 1 ? Float32Array.of(data[0] as number, 0) : data;
-      session.setConstant(name, tensor("float32", [padded.length], padded));
+      const padded = data.length === 1 ? [data[0] as number, 0] : data;
+      const dtype = data instanceof Int16Array ? "int16" : "float32";
+      session.setConstant(name, tensor(dtype, [padded.length], padded));
     };
     const matrices = this.#matrices as BlockMatrices;
     const { converters, digitalZero } = this.#plan;
     const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
     const scales = this.#scales.map((s) => s * unit);
-    const held = !this.folds ? matrices : foldMatrices(matrices, {
+    const held = !this.folds ? this.#unfolded(matrices) : foldMatrices(matrices, {
       layout: this.layout, encoding: this.#encoding, crossbar: this.#block.crossbar, scales,
       digitalZero,
     });
     put(names.weights, held.weights);
     put(names.variance, held.variance);
+    put(names.varianceUnit, held.varianceUnit);
     // Without converters the largest input takes the read voltage.
     const perRead = converters ? 1 : this.#largest ** 2;
     put(names.thermal, held.thermal?.map((x) => x * perRead));
     put(names.outputScale, scales);
     if (names.codesPerUnit.length > 0) this.#setConverters(names, put);
+  }
+
+  /** The matrices as they are, with the variances of every column in steps of its own. */
+  #unfolded(matrices: BlockMatrices): FoldedMatrices {
+    const { chunks, columns, rows } = this.layout;
+    const columnOf = Int32Array.from({ length: chunks * columns * rows },
+      (_, i) => Math.floor(i / rows));
+    const largest = this.#plan.converters ? Math.max(...this.passes.map(powerSteps))
+      : SQUARE_STEPS;
+    const held = matrices.variance &&
+      wholeVariances(matrices.variance, columnOf, chunks * columns, largest);
+    const { weights, thermal } = matrices;
+    return { weights, variance: held?.whole, varianceUnit: held?.units, thermal };
   }
 
   /** Value of one step of the quantised input. */

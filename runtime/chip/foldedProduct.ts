@@ -3,7 +3,8 @@
  * slices, sides, row tiles and reads add up to is folded into effective weights beforehand, so the
  * chip costs what the digital product costs. Read noise stays exact: independent normal currents
  * add up to one normal current, whose variance is a second contraction of the same shape, of the
- * squared inputs with the variances of the effective weights.
+ * squared inputs with the variances of the effective weights, in small integers
+ * (`wholeVariance.ts`).
  *
  * Not for columns that are rounded and clipped apart (`simulatedGraph.ts`), nor for tiles that
  * several groups share, whose cells between groups leak from one to the other.
@@ -11,7 +12,7 @@
 import { Builder } from "../../compiler/graph/builder.ts";
 import type { Dim } from "../../compiler/graph/dim.ts";
 import { isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
-import { sizeOf, tensor } from "../../compiler/graph/tensor.ts";
+import { newData, sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { CrossbarBlock } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
 import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
@@ -20,6 +21,7 @@ import { normals } from "./normal.ts";
 import type { Heart } from "./operand.ts";
 import { quantised, type ProductPlan, type SimulatedGraph } from "./simulatedGraph.ts";
 import type { BlockMatrices } from "./tileMatrix.ts";
+import { SQUARE_STEPS, wholeSquares, wholeVariances } from "./wholeVariance.ts";
 
 /** Whether a product can be one contraction. */
 export function isFoldable({ converters, sensed, layout }: ProductPlan): boolean {
@@ -38,9 +40,11 @@ export function foldedGraph(
   const names: { -readonly [K in keyof SimulatedGraph["names"]]: SimulatedGraph["names"][K] } =
     { weights: "", codesPerUnit: [], unitsPerCode: [] };
   const boundaries = new Set<Value>();
-  const constant = (name: string, shape: readonly Dim[]): Value => {
+  const constant = (
+    name: string, shape: readonly Dim[], dtype: "float32" | "int16" = "float32",
+  ): Value => {
     const fixed = shape as readonly number[];
-    return b.constant(tensor("float32", fixed, new Float32Array(sizeOf(fixed))), `chip.${name}`);
+    return b.constant(tensor(dtype, fixed, newData(dtype, sizeOf(fixed))), `chip.${name}`);
   };
   for (const v of block.inputs) mapped.set(v, b.input(v.name, v.type));
   for (const node of block.nodes) {
@@ -62,17 +66,21 @@ export function foldedGraph(
       mapped.set(output, y);
       continue;
     }
-    const variance = constant("variance", shape);
+    const variance = constant("variance", shape, "int16");
+    const unit = constant("varianceUnit", columnShape(place, shape));
     const thermal = constant("thermal", columnShape(place, shape));
     const keys = b.input("chip.keys", { dtype: "uint32", shape: [1, 2] });
-    [names.variance, names.thermal, names.keys] = [variance.name, thermal.name, keys.name];
+    [names.variance, names.varianceUnit, names.thermal, names.keys] =
+      [variance.name, unit.name, thermal.name, keys.name];
     mapped.set(output, b.from(node.origin, () => {
-      const perCell = times(variance, b.mul(x, x));
-      const sigma = b.unary("sqrt", b.addition(perCell, b.broadcast(thermal, y.type.shape)));
+      const { whole, step } = wholeSquares(b, place, x);
+      const sum = b.cast(times(b.cast(variance, "int32"), b.cast(whole, "int32")), "float32");
+      const overAll = (table: Value): Value => b.broadcast(table, y.type.shape);
+      const perSample = b.reshape(step, sampleShape(place, step, shape.length));
+      const perCell = b.mul(sum, b.mul(overAll(perSample), overAll(unit)));
+      const sigma = b.unary("sqrt", b.addition(perCell, overAll(thermal)));
       const drawn = normals(b, b.reshape(keys, [2]), y.type.shape);
-      boundaries.add(drawn);
-      const noise = b.mul(sigma, drawn);
-      return b.addition(y, noise);
+      return b.addition(y, b.mul(sigma, drawn));
     }));
   }
   const outputs = block.outputs.map(({ name, value }) =>
@@ -94,11 +102,24 @@ function columnShape(
   return input === 0 ? [...groups, ...ones, ...free] : [...groups, ...free, ...ones];
 }
 
+/** One number per sample, in a shape that spreads over the contraction's result. */
+function sampleShape(
+  { heart, input }: { heart: Heart; input: number }, { type }: Value, weightsRank: number,
+): Dim[] {
+  const rank = (heart.outputs[0] as Value).type.shape.length;
+  const before = isOp(heart, "conv") ? 0
+    : input === 0 ? heart.attrs.batch : weightsRank - heart.attrs.contract;
+  const after = rank - before - type.shape.length;
+  return [...new Array<Dim>(before).fill(1), ...type.shape, ...new Array<Dim>(after).fill(1)];
+}
+
 /** Constants of the folded graph. */
 export interface FoldedMatrices {
   /** In the order of the block's weight tensor. */
   readonly weights: Float32Array;
-  readonly variance: Float32Array | undefined;
+  readonly variance: Int16Array | undefined;
+  /** Of the variances, [groups, outputs]. */
+  readonly varianceUnit: Float32Array | undefined;
   /** [groups, outputs]; for a read with a digit of 1. */
   readonly thermal: Float32Array | undefined;
 }
@@ -123,6 +144,7 @@ export function foldMatrices(matrices: BlockMatrices, rule: FoldRule): FoldedMat
   const weights = new Float64Array(size);
   const variance = matrices.variance && new Float64Array(size);
   const thermal = matrices.thermal && new Float64Array(groups * colsN);
+  const columnOf = new Int32Array(size);
   const outputs = slices * sides;
   const factors = Array.from({ length: outputs }, (_, i) =>
     ((encoding.significance[Math.floor(i / sides)] as number) / levels) * (i % sides ? -1 : 1));
@@ -142,6 +164,7 @@ export function foldMatrices(matrices: BlockMatrices, rule: FoldRule): FoldedMat
         const base = group * strides.group + output * strides.output;
         for (let r = 0; r < count; r++) {
           const at = base + (start + r) * strides.input;
+          columnOf[at] = group * colsN + output;
           eachColumn(first + Math.floor(r / rows), group, output, (row, factor) => {
             const cell = row * rows + (r % rows);
             weights[at]! += factor * (matrices.weights[cell] as number);
@@ -163,9 +186,9 @@ export function foldMatrices(matrices: BlockMatrices, rule: FoldRule): FoldedMat
       }
     }
   }
+  const held = variance && wholeVariances(variance, columnOf, groups * colsN, SQUARE_STEPS);
   return {
-    weights: Float32Array.from(weights),
-    variance: variance && Float32Array.from(variance),
+    weights: Float32Array.from(weights), variance: held?.whole, varianceUnit: held?.units,
     thermal: thermal && Float32Array.from(thermal),
   };
 }

@@ -9,7 +9,7 @@
 import { Builder } from "../../compiler/graph/builder.ts";
 import type { Dim } from "../../compiler/graph/dim.ts";
 import type { Graph, Value } from "../../compiler/graph/graph.ts";
-import { sizeOf, tensor } from "../../compiler/graph/tensor.ts";
+import { newData, sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
 import { codeRange } from "./converters.ts";
@@ -18,6 +18,7 @@ import type { BlockLayout } from "./layout.ts";
 import { normals } from "./normal.ts";
 import { operandOf, resultOf, type Heart, type Operand } from "./operand.ts";
 import { inputRange, type Pass } from "./passes.ts";
+import { powerStep, wholePulses, wholeSquares, type WholePower } from "./wholeVariance.ts";
 
 /** What a simulated product is made of. */
 export interface ProductPlan {
@@ -39,7 +40,9 @@ export interface PlanNames {
   readonly weights: string;
   /** Of each output; folded into the weights where there is none. */
   readonly outputScale?: string;
+  /** In whole steps of their columns, and the steps: `wholeVariance.ts`. */
   readonly variance?: string;
+  readonly varianceUnit?: string;
   readonly thermal?: string;
   /** Per kind of conversion: codes per unit of column current, and units per code. */
   readonly codesPerUnit: readonly string[];
@@ -127,10 +130,12 @@ class Product {
   }
 
   /** A constant of the simulation; its elements are set later. */
-  #constant(name: string, shape: readonly number[]): { value: Value; name: string } {
+  #constant(
+    name: string, shape: readonly number[], dtype: "float32" | "int16" = "float32",
+  ): { value: Value; name: string } {
     // A constant of one element would be written into the kernels.
     const padded = sizeOf(shape) === 1 ? [...shape.slice(0, -1), 2] : shape;
-    const held = tensor("float32", padded, new Float32Array(sizeOf(padded)));
+    const held = tensor(dtype, padded, newData(dtype, sizeOf(padded)));
     const value = this.#b.constant(held, `chip.${name}`);
     const used = padded === shape ? value
       : this.#b.slice(value, shape.map(() => 0), shape);
@@ -196,18 +201,21 @@ class Product {
       : this.#chunked(operandOf(b, place, digits(quantised))).value;
 
     if (!converters || sensed) {
-      const power = (x: Value): Value => b.mul(x, x);
       const current = product(matrix, chunked.value);
-      const noisy = sensed ? current
-        : this.#noisy(current, driven(power), { inner, shape, product, pass: 0 });
+      const noisy = this.#plan.noise
+        ? this.#noisy(current, this.#squares(place, quantised), { inner, shape, product, pass: 0 })
+        : current;
       this.currents.push(noisy);
       add(noisy);
     } else {
       const tables = this.#converterTables();
       passes.forEach((pass, index) => {
         const digits = driven((x) => pass.digits(b, x));
-        const power = (): Value => driven((x) => pass.power(b, pass.digits(b, x)));
         const current = product(matrix, digits);
+        const power = (): WholePower => ({
+          whole: driven((x) => wholePulses(b, pass.power(b, pass.digits(b, x)), pass)),
+          step: b.scalar("float32", powerStep(pass)),
+        });
         const noisy = this.#plan.noise
           ? this.#noisy(current, power(), { inner, shape, product, pass: index, of: pass })
           : current;
@@ -220,31 +228,48 @@ class Product {
     return { value: sum as Value, total };
   }
 
+  /** What inputs that are not quantised drive rows with, and what a step is worth at a position. */
+  #squares(place: { heart: Heart; input: number }, x: Value): WholePower {
+    const b = this.#b;
+    const { whole, step } = wholeSquares(b, place, x);
+    const { value, copied, depth } = this.#chunked(operandOf(b, place, whole));
+    if (copied) this.boundaries.add(value);
+    const after = value.type.shape.length - 1 - depth - step.type.shape.length;
+    const ones = new Array<Dim>(after).fill(1);
+    return { whole: value, step: b.reshape(step, [1, 1, ...step.type.shape, ...ones]) };
+  }
+
   /** A column current with the noise of one read. */
   #noisy(
-    current: Value, power: Value,
+    current: Value, power: WholePower,
     { inner, shape, product, pass, of }: {
       inner: readonly number[]; shape: readonly Dim[]; pass: number; of?: Pass;
       product: (m: Value, x: Value) => Value;
     },
   ): Value {
-    const { noise, layout, passes, converters } = this.#plan;
-    if (!noise) return current;
+    const { layout, passes, converters } = this.#plan;
     const b = this.#b;
     const { chunks, columns, rows } = layout;
     if (!this.#names.variance) {
-      this.#variance = this.#constant("variance", [chunks, columns, rows]);
+      this.#variance = this.#constant("variance", [chunks, columns, rows], "int16");
+      this.#unit = this.#constant("varianceUnit", [chunks, columns]);
       this.#thermal = this.#constant("thermal", [chunks, columns]);
       this.#keys = b.input("chip.keys", {
         dtype: "uint32", shape: [converters ? passes.length : 1, 2],
       });
       this.#names.variance = this.#variance.name;
+      this.#names.varianceUnit = this.#unit.name;
       this.#names.thermal = this.#thermal.name;
       this.#names.keys = this.#keys.name;
     }
     const variance = this.#variance as { value: Value };
     const thermal = this.#overPositions((this.#thermal as { value: Value }).value, shape);
-    const perCell = product(b.reshape(variance.value, [chunks, columns, ...inner]), power);
+    const whole = product(
+      b.cast(b.reshape(variance.value, [chunks, columns, ...inner]), "int32"),
+      b.cast(power.whole, "int32"));
+    const unit = this.#overPositions((this.#unit as { value: Value }).value, shape);
+    const step = b.broadcast(power.step, shape);
+    const perCell = b.mul(b.cast(whole, "float32"), b.mul(unit, step));
     const floor = of ? b.mul(thermal, b.full(thermal, of.thermal ** 2)) : thermal;
     const sigma = b.unary("sqrt", b.addition(perCell, floor));
     const keys = this.#keys as Value;
@@ -252,6 +277,7 @@ class Product {
     return b.addition(current, b.mul(sigma, normals(b, key, shape)));
   }
   #variance: { value: Value; name: string } | undefined;
+  #unit: { value: Value; name: string } | undefined;
   #thermal: { value: Value; name: string } | undefined;
   #keys: Value | undefined;
 

@@ -11,10 +11,9 @@
  * left it: beyond the acceptance, normal with the deviation that gives each attempt its chance.
  */
 import { UserError } from "../../compiler/errors.ts";
-import { normalFromWord } from "../../compiler/ops/normal.ts";
 import type { Device } from "../../targets/device.ts";
 import type { Siemens } from "../../targets/units.ts";
-import { keyOf, uniformAt, type Key } from "./normal.ts";
+import { keyOf, normalFromWord, uniformAt, type Key } from "./normal.ts";
 
 /** How programming went. */
 export interface WriteReport {

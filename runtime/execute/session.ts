@@ -8,7 +8,7 @@
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { bindDim, evalDim, evalShape, type Dim } from "../../compiler/graph/dim.ts";
 import { halfBuffers, type Program, type ProgramBuffer } from "../../compiler/kernels/program.ts";
-import type { DType } from "../../compiler/graph/dtype.ts";
+import { dtypeFacts, isInteger, type DType } from "../../compiler/graph/dtype.ts";
 import { sizeOf, type Tensor } from "../../compiler/graph/tensor.ts";
 import { InterpreterDevice } from "../device/interpreter/interpreterDevice.ts";
 import type {
@@ -107,6 +107,10 @@ export class Session {
       if (this.#halves.has(index)) throw new InternalError(`constant ${name} holds halves`);
       if (sizeOf(tensor.shape) !== buffer.length) {
         throw new InternalError(`constant ${name} holds ${buffer.length} elements`);
+      }
+      // Kernels were made for the range of these (`compiler/kernels/lower.ts`).
+      if (isInteger(declared.dtype) && dtypeFacts[declared.dtype].bits >= 32) {
+        throw new InternalError(`constant ${name} holds ${declared.dtype}`);
       }
       this.#upload(tensor, name, buffer);
       return;

@@ -14,7 +14,7 @@ import {
   collect, operandsOf, type Expr, type ExprBinary, type ScalarType,
 } from "../../kernels/expr.ts";
 import {
-  axesOf, rootsOf, type Axis, type Kernel, type KernelBody, type Store,
+  axesOf, rootsOf, storesOf, type Axis, type Kernel, type KernelBody, type Store,
 } from "../../kernels/kernel.ts";
 import type { FloatMode } from "../../graph/tensor.ts";
 
@@ -165,8 +165,9 @@ type Bodies = {
 };
 
 const bodies: Bodies = {
-  map(p, { axes, store }) {
-    p.loops(axes, 0, [store.index, store.value], false, () => p.store(store));
+  map(p, body) {
+    p.loops(body.axes, 0, rootsOf(body), false, () =>
+      storesOf(body).forEach((store) => p.store(store)));
   },
   reduce(p, { axes, reduceAxes, op, value, store }) {
     const start = op === "sum" || op === "prod" ? initial[op] : bound[op][value.type];

@@ -97,6 +97,14 @@ export function strideAlong(e: Expr, axis: number): Dim | undefined {
   return atoms.some((atom) => dependsOn(atom, axis)) ? undefined : axes.get(axis) ?? 0;
 }
 
+/** By how much the integer `b` is above `a` everywhere; undefined when it is not one number. */
+export function distance(a: Expr, b: Expr): number | undefined {
+  const into = linear(b);
+  addLinear(a, -1, into);
+  const isFixed = into.atoms.length === 0 && [...into.axes.values()].every((d) => d === 0);
+  return isFixed && typeof into.constant === "number" ? into.constant : undefined;
+}
+
 /**
  * Whether an index stays within [-margin, size + margin) for all values of the axes, whatever the
  * symbols are. False also where that can not be told.
@@ -154,7 +162,7 @@ export function substitute(
       case "axis": return axes.get(e.axis) ?? e;
       case "size": return pool.size(e.dim);
       case "acc": return pool.acc(e.type);
-      case "load": return pool.load(e.buffer, copy(e.index), e.type);
+      case "load": return pool.load(e.buffer, copy(e.index), e.type, [e.min, e.max]);
       case "unary": return pool.unary(e.op, copy(e.a));
       case "binary": return pool.binary(e.op, copy(e.a), copy(e.b));
       case "select": return pool.select(copy(e.cond), copy(e.a), copy(e.b));

@@ -2,9 +2,9 @@
  * Contractions: which of two forms a sum of products takes, and its grouping into a matrix product.
  *
  * Packed (`packedProduct.ts`): blocks of both operands are brought into rows and multiplied tile by
- * tile. Direct (`reduce.ts`): the product is one more term of a reduction; better where the
- * operands are hardly used again (matrix times vector, depthwise convolution), and the only form
- * for integers.
+ * tile; integers that fit 16 bits two at a time (`pairs.ts`). Direct (`reduce.ts`): the product is
+ * one more term of a reduction; better where the operands are hardly used again (matrix times
+ * vector, depthwise convolution), and the only form for wide integers.
  */
 import type { Dim } from "../../graph/dim.ts";
 import type { Expr } from "../../kernels/expr.ts";
@@ -17,6 +17,7 @@ import type { EmitOptions, Emission } from "./body.ts";
 import type { Value } from "./code.ts";
 import type { Scope } from "./lower.ts";
 import type { Microkernels } from "./microkernel.ts";
+import { paired } from "./pairs.ts";
 import { emitPacked, type Product } from "./packedProduct.ts";
 import { emitReduction } from "./reduce.ts";
 
@@ -31,8 +32,9 @@ export function emitContract(
   buffers: readonly BufferArgument[],
 ): Emission {
   const direct = emitDirect(body);
-  if (body.a.type !== "f32") return direct;
-  const product = groupAxes(body);
+  const grouped = groupAxes(body);
+  const product = body.a.type === "f32" ? grouped : paired(grouped);
+  if (!product) return direct;
   const [m, n, k] = [countOf(product.m), countOf(product.n), countOf(product.k)];
   const pays = (size: number): boolean => {
     const [rows, columns, depth] = [m, n, k].map((d) => roughly(d, size)) as
@@ -87,6 +89,7 @@ function groupAxes(body: ContractBody): Product {
   const real = (axes: NumberedAxis[]): NumberedAxis[] => axes.filter((axis) => axis.extent !== 1);
   return {
     batch: real(shared), m: real([...inA, ...m]), n: real([...inB, ...n]), k: real(k), a, b, store,
+    terms: "f32",
   };
 }
 

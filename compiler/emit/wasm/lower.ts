@@ -15,7 +15,7 @@ import { InternalError } from "../../errors.ts";
 import type { Expr, ScalarType } from "../../kernels/expr.ts";
 import type { BufferArgument, Store } from "../../kernels/kernel.ts";
 import {
-  dependsOn, extentsByNumber, factsOf, staysWithin, strideAlong, type NumberedAxis,
+  dependsOn, distance, extentsByNumber, factsOf, staysWithin, strideAlong, type NumberedAxis,
 } from "./axes.ts";
 import { constantOf, type Code, type Value } from "./code.ts";
 import { halfToLanes, halfToScalar } from "./half.ts";
@@ -63,6 +63,8 @@ interface Context {
   readonly condition: Expr;
   readonly holds: boolean;
 }
+
+type ArrayLoad = Expr & { readonly kind: "load" };
 
 interface Address {
   readonly operand: Value;
@@ -419,6 +421,8 @@ export class Lowering {
     const power = this.#simplePower(e, (x) => this.vector(x, context),
       (a, b) => c.op("f32x4.mul", a, b), (a) => c.op("f32x4.div", c.f32x4(1), a));
     if (power) return power;
+    const pairs = e.op === "or" ? this.#neighbourPairs(e, context) : undefined;
+    if (pairs) return pairs;
     if ((e.op === "shl" || e.op === "shr") && !this.#dependsOnLanes(e.b)) {
       return shiftLanes(c, e.op, e.type, this.vector(e.a, context), this.scalar(e.b, context));
     }
@@ -456,6 +460,20 @@ export class Lowering {
       const value = c.lane("i32x4.extract_lane", lane, vector);
       return type === "bool" ? c.op("i32.and", value, c.i32(1)) : value;
     });
+  }
+
+  /** Two neighbours in memory as the halves of a word (`pairs.ts`): eight loaded and narrowed. */
+  #neighbourPairs(
+    e: Expr & { kind: "binary" }, context: Context | undefined,
+  ): Value | undefined {
+    const first = neighboursIn(e);
+    if (!first || context || strideAlong(first.index, (this.#lanes as Lanes).axis) !== 2) {
+      return undefined;
+    }
+    const c = this.#c;
+    const { operand, offset } = this.#indexAddress(first, context);
+    return c.op("i16x8.narrow_i32x4_s", c.load("v128.load", operand, offset),
+      c.load("v128.load", operand, offset + 16));
   }
 
   // ---- vector loads --------------------------------------------------------------------------
@@ -568,6 +586,19 @@ export class Lowering {
 
 const isZero = ({ operation }: Value): boolean =>
   operation.kind === "vector" && operation.bytes.every((byte) => byte === 0);
+
+/** The lower one of two neighbours in (first & 0xffff) | second << 16, when both fit 16 bits. */
+function neighboursIn({ a: low, b: high }: Expr & { kind: "binary" }): ArrayLoad | undefined {
+  if (low.kind !== "binary" || low.op !== "and" || !isConstant(low.b, 0xffff)) return undefined;
+  if (high.kind !== "binary" || high.op !== "shl" || !isConstant(high.b, 16)) return undefined;
+  const [first, second] = [low.a, high.a];
+  if (first.kind !== "load" || second.kind !== "load" || first.type !== "i32") return undefined;
+  const fits = first.min >= -(2 ** 15) && first.max < 2 ** 15;
+  const areNeighbours = first.buffer === second.buffer && distance(first.index, second.index) === 1;
+  return fits && areNeighbours ? first : undefined;
+}
+
+const isConstant = (e: Expr, value: number): boolean => e.kind === "const" && e.value === value;
 
 const lessThan = (c: Code, lane: number, count: Value): Value => {
   const known = constantOf(count);

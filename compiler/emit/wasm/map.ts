@@ -1,8 +1,9 @@
 /**
- * Elementwise kernels: one store per point. Axes are fused where all indices allow, the cheapest
- * one is walked four lanes at a time, and the others are the rows that threads share out.
+ * Elementwise kernels: one store per point, or a few. Axes are fused where all indices allow, the
+ * cheapest one is walked four lanes at a time, and the others are the rows that threads share out.
  */
-import type { MapBody } from "../../kernels/kernel.ts";
+import type { Expr } from "../../kernels/expr.ts";
+import { rootsOf, storesOf, type MapBody, type Store } from "../../kernels/kernel.ts";
 import { collapse, constantExtent, numbered } from "./axes.ts";
 import type { Value } from "./code.ts";
 import type { Emission } from "./body.ts";
@@ -12,12 +13,12 @@ import { Lowering, withExtents } from "./lower.ts";
 import { bestLaneAxis } from "./strategy.ts";
 
 export function emitMap(body: MapBody): Emission {
-  const { groups, roots } = collapse(
-    [numbered(body.axes, 0)], [body.store.index, body.store.value]);
+  const { groups, roots } = collapse([numbered(body.axes, 0)], rootsOf(body));
   const axes = groups[0] ?? [];
-  const [index, value] = roots as [typeof body.store.index, typeof body.store.value];
-  const store = { buffer: body.store.buffer, index, value };
-  const lanes = bestLaneAxis(axes, [value], index)?.axis;
+  const stores = storesOf(body).map(({ buffer }, i): Store =>
+    ({ buffer, index: roots[2 * i] as Expr, value: roots[2 * i + 1] as Expr }));
+  const values = stores.map((store) => store.value);
+  const lanes = bestLaneAxis(axes, values, stores[0]?.index)?.axis;
   const rows = axes.filter((axis) => axis !== lanes);
 
   return {
@@ -35,15 +36,19 @@ export function emitMap(body: MapBody): Emission {
       const scope = withExtents(given, axes);
       const c = scope.code;
       if (!lanes) {
-        return c.loop(begin, end, 1, () => new Lowering(scope, new Map()).store(store));
+        return c.loop(begin, end, 1, () => {
+          const lowering = new Lowering(scope, new Map());
+          for (const store of stores) lowering.store(store);
+        });
       }
       const axis = lanes.number;
       const walk = (outer: Bindings, from: Value, to: Value): void =>
         guardedLaneLoop(scope, {
-          roots: [value], axis, extent: constantExtent(lanes), inner: [], bindings: [outer],
+          roots: values, axis, extent: constantExtent(lanes), inner: [], bindings: [outer],
         }, from, to, (i, rest, known) => {
           const here = new Map(outer).set(axis, bindingOf(i));
-          new Lowering(scope, here, { lanes: { axis, end: rest }, known }).storeVector(store);
+          const lowering = new Lowering(scope, here, { lanes: { axis, end: rest }, known });
+          for (const store of stores) lowering.storeVector(store);
         });
       if (rows.length === 0) return walk(new Map(), begin, end);
       flatRange(c, extentsOf(scope, rows), begin, end, (outer, start, stop) =>

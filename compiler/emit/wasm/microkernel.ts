@@ -13,6 +13,12 @@ export const TILE_ROWS = 4;
 /** Columns of the widest tile. */
 export const TILE_COLUMNS = 12;
 
+/**
+ * What is multiplied: floats, or 32-bit words of two 16-bit integers each, whose two products are
+ * added (`pairs.ts`); sums are 32-bit integers then.
+ */
+export type Terms = "f32" | "pairs";
+
 /** Number of four-column vectors in a tile. */
 export type TileVectors = 1 | 2 | 3;
 
@@ -27,26 +33,44 @@ const PARAMETERS = ["a", "aStride", "rows", "b", "bStride", "k", "c", "cStride",
 export class Microkernels {
   readonly #module: ModuleWriter;
   readonly #fused: boolean;
-  readonly #made = new Map<TileVectors, FunctionRef>();
+  readonly #made = new Map<string, FunctionRef>();
   constructor(module: ModuleWriter, { relaxedSimd }: EmitOptions) {
     this.#module = module;
     this.#fused = relaxedSimd;
   }
 
-  tile(vectors: TileVectors): FunctionRef {
-    const known = this.#made.get(vectors);
+  tile(vectors: TileVectors, terms: Terms): FunctionRef {
+    const name = `tile.${TILE_ROWS}x${4 * vectors}${terms === "f32" ? "" : `.${terms}`}`;
+    const known = this.#made.get(name);
     if (known) return known;
-    const name = `tile.${TILE_ROWS}x${4 * vectors}`;
     const ref = this.#module.declare(name,
       { parameters: PARAMETERS.map(() => "i32" as const), results: [] },
       { parameterNames: PARAMETERS });
-    this.#made.set(vectors, ref);
-    this.#module.define(ref, writeTile(vectors, this.#fused));
+    this.#made.set(name, ref);
+    const sum = terms === "pairs" ? pairSum : this.#fused ? fusedSum : plainSum;
+    this.#module.define(ref, writeTile(vectors, sum));
     return ref;
   }
 }
 
-function writeTile(vectors: TileVectors, fused: boolean): FunctionWriter {
+/** acc + a * b, of three locals. */
+type Sum = (w: FunctionWriter, acc: number, a: number, b: number) => void;
+const plainSum: Sum = (w, acc, a, b) => {
+  [acc, a, b].forEach((local) => w.get(local));
+  w.op("f32x4.mul");
+  w.op("f32x4.add");
+};
+const fusedSum: Sum = (w, acc, a, b) => {
+  [a, b, acc].forEach((local) => w.get(local));
+  w.op("f32x4.relaxed_madd");
+};
+const pairSum: Sum = (w, acc, a, b) => {
+  [acc, a, b].forEach((local) => w.get(local));
+  w.op("i32x4.dot_i16x8_s");
+  w.op("i32x4.add");
+};
+
+function writeTile(vectors: TileVectors, sum: Sum): FunctionWriter {
   const w = new FunctionWriter(PARAMETERS.length);
   const parameter = (name: string): number => PARAMETERS.indexOf(name);
   const [a, b, c, k] = ["a", "b", "c", "k"].map(parameter) as [number, number, number, number];
@@ -103,15 +127,7 @@ function writeTile(vectors: TileVectors, fused: boolean): FunctionWriter {
       w.memory("v128.load32_splat");
       w.set(value);
       accs.forEach((acc, j) => {
-        if (!fused) w.get(acc);
-        w.get(value);
-        w.get(columns[j] as number);
-        if (fused) w.get(acc);
-        if (fused) w.op("f32x4.relaxed_madd");
-        else {
-          w.op("f32x4.mul");
-          w.op("f32x4.add");
-        }
+        sum(w, acc, value, columns[j] as number);
         w.set(acc);
       });
     });

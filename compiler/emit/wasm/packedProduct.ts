@@ -14,6 +14,7 @@ import type { BufferArgument, Store } from "../../kernels/kernel.ts";
 import {
   collapse, constantExtent, countOf, dependsOn, factsOf, roughly, strideAlong, type NumberedAxis,
 } from "./axes.ts";
+import type { FunctionRef } from "./assembler.ts";
 import type { Emission } from "./body.ts";
 import type { Code, Value } from "./code.ts";
 import { guardedLaneLoop, type Known } from "./guards.ts";
@@ -21,7 +22,9 @@ import {
   bind, extentsOf, flatRange, laneLoop, productOf, type Bindings,
 } from "./loops.ts";
 import { Lowering, withExtents, type Lanes, type Scope } from "./lower.ts";
-import { TILE_COLUMNS, TILE_ROWS, type Microkernels, type TileVectors } from "./microkernel.ts";
+import {
+  TILE_COLUMNS, TILE_ROWS, type Microkernels, type Terms, type TileVectors,
+} from "./microkernel.ts";
 
 /** A contraction as matrices; axes keep the numbers that the expressions know. */
 export interface Product {
@@ -32,6 +35,8 @@ export interface Product {
   readonly a: Expr;
   readonly b: Expr;
   readonly store: Store;
+  /** What the elements of a and b are. */
+  readonly terms: Terms;
 }
 
 const MAX_DEPTH = 320;
@@ -117,7 +122,7 @@ function rowStride(
 export function emitPacked(
   product: Product, micro: Microkernels, buffers: readonly BufferArgument[],
 ): Emission {
-  const { batch, m, n, k, store } = product;
+  const { batch, m, n, k, store, terms } = product;
   const [rows, columns, depth] = [countOf(m), countOf(n), countOf(k)];
   const a = sideOf(batch, m, k, [product.a]);
   const b = sideOf(batch, k, n, [product.b]);
@@ -139,7 +144,8 @@ export function emitPacked(
   });
 
   return {
-    strategy: `packed ${TILE_ROWS}x${TILE_COLUMNS}, blocks of ${blocks.rows}x${blocks.columns}` +
+    strategy: `packed ${terms === "pairs" ? "pairs " : ""}${TILE_ROWS}x${TILE_COLUMNS}` +
+      `, blocks of ${blocks.rows}x${blocks.columns}` +
       ` over ${blocks.depth}, a ${aStride === undefined ? "packed" : "in place"}` +
       `, b ${bStride === undefined ? "packed" : "in place"}`,
     work(scope) {
@@ -179,7 +185,7 @@ export function emitPacked(
               code.if(isNew, () => pack(scope, b, bind(new Map(), b.batch, batchValues),
                 [k0, k1], [n0, n1], bRows));
             } else bRows = inPlace(scope, b, batchValues, k0, n0, bStride);
-            multiply(code, micro, ranges, aRows, bRows,
+            multiply(code, (vectors) => micro.tile(vectors, terms), ranges, aRows, bRows,
               { address: cMemory, pitch: code.i32(bPitch) });
           });
           finish(scope, c, store.buffer, bind(new Map(), c.batch, batchValues),
@@ -281,13 +287,14 @@ function pack(
 
 /** c (+)= a * b for one block, tile by tile; b's columns of a tile stay while rows go by. */
 function multiply(
-  code: Code, micro: Microkernels, { m0, m1, n0, n1, k0, k1 }: Ranges, a: Rows, b: Rows, c: Rows,
+  code: Code, tile: (vectors: TileVectors) => FunctionRef,
+  { m0, m1, n0, n1, k0, k1 }: Ranges, a: Rows, b: Rows, c: Rows,
 ): void {
   const [height, width, depth] = [code.sub(m1, m0), code.sub(n1, n0), code.sub(k1, k0)];
   const accumulate = code.op("i32.gt_s", k0, code.i32(0));
   const zero = code.i32(0);
   const strip = (j: Value, vectors: TileVectors): void =>
-    code.loop(zero, height, TILE_ROWS, (i) => code.perform(micro.tile(vectors),
+    code.loop(zero, height, TILE_ROWS, (i) => code.perform(tile(vectors),
       code.add(a.address, code.mul(i, a.pitch)), a.pitch, code.sub(height, i),
       code.element(b.address, j), b.pitch, depth,
       code.element(code.add(c.address, code.mul(i, c.pitch)), j), c.pitch, accumulate));

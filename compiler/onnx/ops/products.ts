@@ -21,14 +21,17 @@ export const gemm: Rule = (c) => {
   return b.addition(scaled, beta === 1 ? bias : b.mul(bias, b.full(bias, beta)));
 };
 
-/** An operand with its zero point taken off, as int32. */
+/** An operand with its zero point taken off, as int32; of 8 bits, through 16, which hold it. */
 export function centred(
   b: Builder, v: Value, zeroPoint: Value | undefined, perRow: boolean,
 ): Value {
-  const wide = b.cast(v, "int32");
-  if (!zeroPoint) return wide;
-  const zero = b.cast(zeroPoint, "int32");
-  return b.sub(wide, perRow && rankOf(zero) === 1 ? unsqueeze(b, zero, [1]) : zero);
+  if (!zeroPoint) return b.cast(v, "int32");
+  const { dtype } = v.type;
+  const enough = dtype === "int8" || dtype === "uint8" ? "int16" : "int32";
+  const zero = b.cast(zeroPoint, enough);
+  const taken = b.sub(b.cast(v, enough),
+    perRow && rankOf(zero) === 1 ? unsqueeze(b, zero, [1]) : zero);
+  return b.cast(taken, "int32");
 }
 
 const matmulInteger: Rule = (c) => {

@@ -36,7 +36,7 @@ function everything(): Graph {
   const bits = b.add("bitcast", [conv], { dtype: "int32" });
   const iota = b.iota([n, 3], 1, "int64");
   const random = b.add("random", [k], { shape: [n, mulDims(n, 2)] });
-  const normal = b.add("normal", [k], { shape: [n] });
+  const normal = b.add("normal", [k], { shape: [n, 8], axis: 1 });
   const flat = b.reshape(x, [mulDims(n, 50)]);
   const cut = b.slice(flat, [1], [addDims(mulDims(n, 49), -1)], [1]);
   const rows = b.slice(x, [addDims(n, -1), 0, 0, 0], [1, 2, 5, 5]);

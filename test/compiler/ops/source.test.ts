@@ -5,7 +5,7 @@ import { addDims, mulDims, symbol } from "../../../compiler/graph/dim.ts";
 import { evaluateGraph } from "../../../compiler/graph/evaluate.ts";
 import { scalar, splat, tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { buildProgram } from "../../../compiler/kernels/program.ts";
-import { normalFromWord } from "../../../compiler/ops/normal.ts";
+import { normalsOfBlock } from "../../../compiler/ops/normal.ts";
 import { randomWord } from "../../../compiler/ops/source.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { Session } from "../../../runtime/execute/session.ts";
@@ -59,14 +59,20 @@ it("random bits are Threefry-2x32 with 20 rounds, counted by flat index", async 
   await expectThreeWays([key], (b, k) => b.add("random", [k], { shape: [3, 5] }), expected);
 });
 
-it("normals are made of the words of random bits", async () => {
-  const words = [0x13198a2e, 0x03707344] as const;
-  const expected = tensorOf("float32", [40, 5], ([i, j]) =>
-    normalFromWord(randomWord(words, 5 * (i as number) + (j as number))));
-  // float32: the logarithm, and a polynomial of nine terms.
-  await expectThreeWays([tensor("uint32", [2], words)],
-    (b, k) => b.add("normal", [k], { shape: [40, 5] }), expected, 2e-6);
-});
+it.each([[[40, 28, 1], 1], [[3, 28, 5], 1], [[28, 9], 0], [[4], 0]])(
+  "normals of %j have four parts along axis %i, a block giving one of each",
+  async (shape, axis) => {
+    const words = [0x13198a2e, 0x03707344] as const;
+    const part = shape[axis]! / 4;
+    const expected = tensorOf("float32", shape, (at) => {
+      const block = at.reduce((flat, i, n) => n === axis
+        ? flat * part + i % part : flat * shape[n]! + i, 0);
+      return normalsOfBlock(words, block)[Math.floor(at[axis]! / part)]!;
+    });
+    // float32: the logarithm is within 2.1e-7, polynomials of up to seven terms.
+    await expectThreeWays([tensor("uint32", [2], words)],
+      (b, k) => b.add("normal", [k], { shape, axis }), expected, 2e-6);
+  });
 
 it("random bits are evenly spread and differ from key to key", async () => {
   const draw = async (key: readonly number[]): Promise<number[]> => elements((await bothWays(
