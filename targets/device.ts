@@ -142,7 +142,8 @@ export const deviceSchema = z
     currentVoltage,
     stuck,
     sensing: sensing.optional(),
-    endurance: figure("count").optional(),
+    /** Pulses that a cell stands; null where the papers on the device do not say. */
+    endurance: figure("count").nullable().default(null),
   })
   .superRefine((device, context) => {
     if (device.window.gMin.value >= device.window.gMax.value) {

@@ -26,6 +26,8 @@ export interface PulsedDevice {
   readonly asymmetrySpread: number;
   /** Spread from pulse to pulse, relative to the step. */
   readonly cycle: number;
+  /** Pulses that a cell stands; null where the source does not say. */
+  readonly endurance: number | null;
 }
 
 const AIHWKIT = "aihwkit 1.1, presets/devices.py";
@@ -34,19 +36,20 @@ export const pulsedDevices = {
   "ideal-pulses": {
     source: "definition: equal steps, no spread; only the size of a step is left",
     step: 0.001, upper: Infinity, lower: -Infinity, asymmetry: 0,
-    stepSpread: 0, boundSpread: 0, asymmetrySpread: 0, cycle: 0,
+    stepSpread: 0, boundSpread: 0, asymmetrySpread: 0, cycle: 0, endurance: null,
   },
   "rram-soft-bounds": {
     source: `${AIHWKIT}: ReRamSBPresetDevice: dw_min 0.002, w from -0.75 to 1.25, ` +
       "dw_min_dtod 0.3, dw_min_std 3.75, w_max_dtod and w_min_dtod 0.3, up_down_dtod 0.01",
     step: 0.002, upper: 1.25, lower: -0.75, asymmetry: 0,
     stepSpread: 0.3, boundSpread: 0.3, asymmetrySpread: 0.01, cycle: 3.75,
+    endurance: null,
   },
   "rram-array-optimised": {
     source: "Gong et al., IEDM 2022, as in aihwkit's ReRamArrayOMPresetDevice: dw_min 0.0949, " +
       "dw_min_dtod 0.78, dw_min_std 0.416; ends +-1 assumed",
     step: 0.0949, upper: 1, lower: -1, asymmetry: 0,
-    stepSpread: 0.78, boundSpread: 0, asymmetrySpread: 0, cycle: 0.416,
+    stepSpread: 0.78, boundSpread: 0, asymmetrySpread: 0, cycle: 0.416, endurance: null,
   },
 } as const satisfies Record<string, PulsedDevice>;
 

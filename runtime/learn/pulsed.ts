@@ -32,6 +32,8 @@ const FILL = 0.6;
 const ACCUMULATOR = "accumulator";
 /** Kept, so that a run that goes on has the cells that it began with. */
 const SCALE = "scale";
+/** Pulses that every cell has had, counted in float32: exact up to 2^24. */
+const PULSES = "pulses";
 
 /** What pulsed updates keep between steps, besides the parameters. */
 export const pulsedMoments = (
@@ -39,8 +41,15 @@ export const pulsedMoments = (
 ): ParameterSpec[] => parameters.flatMap(({ name, shape }) =>
   (!placed.has(name) ? [] : [
     { name: momentName(name, SCALE), shape: [1] },
+    { name: momentName(name, PULSES), shape },
     ...rule === "mixed-precision" ? [{ name: momentName(name, ACCUMULATOR), shape }] : [],
   ]));
+
+/** Pulses that cells have had, of all parameters one after the other, from a run's tensors. */
+export const pulseCounts = (
+  tensors: ReadonlyMap<string, { readonly data: Float32Array }>,
+): Float32Array[] => [...tensors]
+  .filter(([name]) => name.startsWith(`${PULSES}.`)).map(([, { data }]) => data);
 
 /** The cells of one parameter. */
 export class PulsedCells {
@@ -143,8 +152,6 @@ export class PulsedStepper implements Stepping {
   readonly #cells: ReadonlyMap<string, PulsedCells>;
   readonly #rates: (name: string) => number;
   #now: Map<string, Held>;
-  /** Pulses sent so far, by parameter: what wears cells out. */
-  readonly pulses = new Map<string, number>();
 
   private constructor(
     engine: Engine, { updates, seed, rateOf }: PulsedOptions,
@@ -215,16 +222,18 @@ export class PulsedStepper implements Stepping {
     const moment = momentName(name, ACCUMULATOR);
     const kept = this.#now.get(moment);
     const accumulated = kept && Float32Array.from((await this.#engine.read(kept)).data);
-    let sent = 0;
+    const counter = this.#now.get(momentName(name, PULSES)) as Held;
+    const counts = Float32Array.from((await this.#engine.read(counter)).data);
     weights.forEach((w, i) => {
       const wanted = (accumulated?.[i] ?? 0) - rate * (gradient[i] as number);
       const { pulses, left } = rule(wanted, cells.step, () => uniformAt(key, i));
       if (accumulated) accumulated[i] = left;
       if (pulses === 0) return;
-      sent += Math.abs(pulses);
+      counts[i]! += Math.abs(pulses);
       weights[i] = cells.after(i, w, pulses, noise);
     });
-    this.pulses.set(name, (this.pulses.get(name) ?? 0) + sent);
+    next.set(momentName(name, PULSES),
+      this.#engine.hold(tensor("float32", counter.shape, counts)));
     if (accumulated && kept) {
       next.set(moment, this.#engine.hold(tensor("float32", kept.shape, accumulated)));
     }

@@ -21,8 +21,9 @@ import {
 } from "./checkpoint.ts";
 import { chipIdentity, learningChip, type LearningChipRequest } from "./chipRequest.ts";
 import { openEngine } from "./openEngine.ts";
-import type { PulsedDeviceName } from "../../targets/pulsedDevices.ts";
-import type { PulseRule } from "./pulsed.ts";
+import type { LearningChip } from "./onChip.ts";
+import { pulsedDevices, type PulsedDeviceName } from "../../targets/pulsedDevices.ts";
+import { pulseCounts, type PulseRule } from "./pulsed.ts";
 import { trainingSettings } from "./settings.ts";
 import {
   openData, openTrainable, testSpecFor, type DataRequest, type Trainable, type TrainableRequest,
@@ -31,6 +32,7 @@ import type { TrainedFor } from "./trainedFor.ts";
 import {
   train, type Algorithm, type StepReport, type TrainingResult, type TrainingSettings,
 } from "./train.ts";
+import { countedWear, rewritingWear, type CellWear } from "./wear.ts";
 
 export interface TrainRequest extends TrainableRequest, DataRequest, LearningChipRequest {
   /** SPEC of the test data; by default the test split of what is trained on. */
@@ -44,6 +46,8 @@ export interface TrainRequest extends TrainableRequest, DataRequest, LearningChi
   /** Weights move by pulses: how they are sent, and the cells that get them. */
   readonly updates?: PulseRule | undefined;
   readonly pulsedDevice?: PulsedDeviceName | undefined;
+  /** Pulses that a cell stands, instead of what its device says. */
+  readonly endurance?: number | undefined;
   readonly seed?: number | undefined;
   /** Folder of the results; nothing is written without it. */
   readonly out?: string | undefined;
@@ -69,6 +73,8 @@ export interface TrainReport {
   readonly accuracy: number | null;
   readonly settings: TrainingSettings;
   readonly history: readonly EpochRecord[];
+  /** Of cells that were written again and again; null where none were. */
+  readonly wear: CellWear | null;
 }
 
 /** @throws UserError for what is wrong with the request, the data or the course of training. */
@@ -76,6 +82,7 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
   const trainable = await openTrainable(request);
   const { model } = trainable;
   const settings = trainingSettings(request, model, trainable.training);
+  refuseIdleEndurance(request, settings);
   const data = await openData(trainable, request, "train");
   const test = await openData(trainable,
     { ...request, data: request.test ?? testSpecFor(request.data) }, "test");
@@ -111,6 +118,7 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
     parameters: model.parameters.reduce((sum, { shape }) =>
       sum + shape.reduce((p, d) => p * d, 1), 0),
     accuracy: result.history.at(-1)?.accuracy ?? null, settings, history: result.history,
+    wear: wearOf(request, settings, onChip, data.count, result) ?? null,
   };
   if (request.out !== undefined) {
     await writeFileAtomic(join(request.out, "model.onnx"),
@@ -121,6 +129,27 @@ export async function trainModel(request: TrainRequest): Promise<TrainReport> {
     await writeFileAtomic(join(request.out, "training.json"), text);
   }
   return report;
+}
+
+/** @throws UserError where no cell is written twice, for an endurance that is heeded nowhere */
+function refuseIdleEndurance(
+  { endurance, chips }: TrainRequest, { pulsed }: TrainingSettings,
+): void {
+  if (endurance === undefined || pulsed || chips === "one") return;
+  throw new UserError("no cell is written twice", {
+    place: "--endurance", remedy: "add --updates or --chips one, or leave it away",
+  });
+}
+
+function wearOf(
+  { endurance }: TrainRequest, { pulsed, epochs, batch }: TrainingSettings,
+  onChip: LearningChip | undefined, samples: number, { tensors }: TrainingResult,
+): CellWear | undefined {
+  if (pulsed) {
+    return countedWear(pulseCounts(tensors), endurance ?? pulsedDevices[pulsed.device].endurance);
+  }
+  if (onChip?.chips !== "one") return undefined;
+  return rewritingWear(onChip.chip.cells, epochs * Math.ceil(samples / batch), endurance);
 }
 
 const jsonText = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;

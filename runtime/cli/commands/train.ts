@@ -11,6 +11,7 @@ import { pulsedDeviceNames, type PulsedDeviceName } from "../../../targets/pulse
 import { pulseRules, type PulseRule } from "../../learn/pulsed.ts";
 import { trainModel, type TrainReport } from "../../learn/trainModel.ts";
 import { algorithms, type Algorithm, type StepReport } from "../../learn/train.ts";
+import type { CellWear } from "../../learn/wear.ts";
 import { chipIn, chipOptions } from "../chipOptions.ts";
 import type { CommandSpec, OptionSpec, Options } from "../command.ts";
 import type { Bar, Io } from "../io.ts";
@@ -79,6 +80,10 @@ export const train: CommandSpec = {
       description: "cells that get the pulses (default: rram-soft-bounds)",
     },
     {
+      flags: "--endurance <pulses>",
+      description: "pulses that a cell stands, where its device does not say",
+    },
+    {
       flags: "--augment <list>",
       description: "vary training images: flip, shift=PIXELS, both by a comma, or none",
     },
@@ -105,6 +110,7 @@ export const train: CommandSpec = {
       seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }),
       updates: options.choice<PulseRule>("updates"),
       pulsedDevice: options.choice<PulsedDeviceName>("pulsedDevice"),
+      endurance: options.number("endurance", "--endurance", { above: 0 }),
       training: {
         ...relaxationOf(options),
         epochs: options.integer("epochs", "--epochs", { min: 1 }),
@@ -123,7 +129,8 @@ export const train: CommandSpec = {
       ...show,
     });
   },
-  render({ model, device, chip, parameters, test, accuracy, history, note }: TrainReport) {
+  render(report: TrainReport) {
+    const { model, device, chip, parameters, test, accuracy, history, wear, note } = report;
     const rows = history.map((e) => [
       e.epoch, e.loss.toFixed(4), percent(e.trainAccuracy),
       e.accuracy === null ? "-" : percent(e.accuracy),
@@ -136,10 +143,23 @@ export const train: CommandSpec = {
       `${model}: ${parameters} parameters, on ${device}`,
       table(head, rows),
       ...accuracy === null ? [] : [`accuracy on ${test}: ${percent(accuracy)}, ${where[chip]}`],
+      ...wear ? [wearText(wear)] : [],
       ...note === null ? [] : [`note: ${note}`],
     ].join("\n\n");
   },
 };
+
+function wearText({ meanPulses, mostPulses, endurance, wear, isWornOut }: CellWear): string {
+  const count = (x: number): string => x.toLocaleString("en", { maximumSignificantDigits: 3 });
+  const pulses = `pulses per cell: ${count(meanPulses)} on average` +
+    (mostPulses === null ? "" : `, ${count(mostPulses)} at most`);
+  if (endurance === null || wear === null) {
+    return `${pulses}; how many one stands is not published (--endurance)`;
+  }
+  const stands = `${percent(wear)} of the ${count(endurance)} that one stands`;
+  return isWornOut ? `warning: ${pulses}, ${stands}: the chip would not have lasted`
+    : `${pulses}, ${stands}`;
+}
 
 /** Which model, and how its blocks are made and nudged. */
 export const modelIn = (model: string, options: Options): {

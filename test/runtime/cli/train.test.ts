@@ -47,6 +47,15 @@ describe("train", () => {
     expect(existsSync(join(out, "checkpoint.safetensors"))).toBe(true);
   });
 
+  test("counts the pulses of cells, and warns where they exceed what cells stand", async () => {
+    const words = ["mnist-dhn", ...few, "--epochs", "1", "--updates", "stochastic"];
+    const { report: { wear } } = await train(...words);
+    expect(wear).toMatchObject({ endurance: null, wear: null, isWornOut: false });
+    expect(wear!.mostPulses).toBeGreaterThan(wear!.meanPulses);
+    const { stdout } = await crosstie("train", ...words, "--endurance", "1");
+    expect(stdout).toMatch(/warning: pulses per cell: .* of the 1 that one stands: .* lasted/);
+  });
+
   test("leaves an ONNX file that trains on, is checked, and keeps its accuracy", async () => {
     const out = join(folder, "file");
     const first = await train("mnist-dhn", ...few, "-o", out);
@@ -129,6 +138,7 @@ describe("train refuses", () => {
     [["--beta", "0"], /--beta: "0" is not a number above 0/],
     [["--block-size", "2"], /--block-size: The blocks of mnist-dhn are what its recipe says/],
     [["--chip", "simulated", "--only", "rust"], /--only: "rust" is no imperfection/],
+    [["--endurance", "1e6"], /--endurance: no cell is written twice. add --updates or --chips one/],
     [["--target", "isaac-rram"], /--target: there is no simulated chip to heed it/],
     [["--algorithm", "h-ep"], /clamp units of .* are not holomorphic.*sigmoid, tanh or linear/],
     [["--augment", "flip"], /--augment: Inputs of shape \[784\] are no images/],

@@ -9,7 +9,7 @@ import type { Engine } from "../../../runtime/learn/engine.ts";
 import { openEngine } from "../../../runtime/learn/openEngine.ts";
 import { gradientName } from "../../../runtime/learn/optimiser.ts";
 import {
-  PulsedCells, pulsedMoments, pulseRules, PulsedStepper, type PulsedUpdates,
+  PulsedCells, pulseCounts, pulsedMoments, pulseRules, PulsedStepper, type PulsedUpdates,
 } from "../../../runtime/learn/pulsed.ts";
 import {
   train, type Samples, type TrainingResult, type TrainingSettings,
@@ -81,6 +81,8 @@ describe("rules", () => {
   afterAll(() => device.destroy());
 
   /** Weights after steps along constant gradients. */
+  const step = pulsedDevices["ideal-pulses"].step;
+
   async function moved(
     rule: PulsedUpdates["rule"], gradients: Float32Array, rate: number, steps: number,
   ): Promise<Float32Array> {
@@ -97,9 +99,13 @@ describe("rules", () => {
     expect(gradientName("w")).toBe("gradient.w");
     for (let t = 1; t <= steps; t++) await stepper.step(new Map([["w", held]]), rate, t);
     const { data } = await engine.read(stepper.state.get("w")!);
+    // Equal steps of one sign: as many were counted as the weights have moved by.
+    const [counts] = pulseCounts(new Map(await Promise.all([...stepper.state].map(
+      async ([name, own]) =>
+        [name, { data: Float32Array.from((await engine.read(own)).data) }] as const))));
+    data.forEach((w, i) => expect(counts![i]).toBe(Math.round(Math.abs(w / step))));
     return Float32Array.from(data);
   }
-  const step = pulsedDevices["ideal-pulses"].step;
 
   it("stochastic: as many pulses as the step asks for, on average", async () => {
     const out = await moved("stochastic", new Float32Array(N).fill(-0.3), step, 1);
