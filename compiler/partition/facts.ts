@@ -9,7 +9,7 @@ import { dtypeFacts } from "../graph/dtype.ts";
 import type { Graph, Value } from "../graph/graph.ts";
 import type { ContractionShape, DigitalWork } from "./cost/cost.ts";
 import { HOST } from "./unitGraph.ts";
-import { originsOf, unitSize, type Unit } from "./units.ts";
+import { originsOf, sameWeights, unitSize, type Unit } from "./units.ts";
 
 export interface UnitFacts {
   readonly id: string;
@@ -24,6 +24,8 @@ export interface UnitFacts {
   /** Present when the unit may be analog; `reason` otherwise. */
   readonly shape?: ContractionShape;
   readonly reason?: string;
+  /** The first unit with the same weights, which may be this one; absent without weights. */
+  readonly sameWeights?: string;
 }
 
 export interface ValueFacts {
@@ -45,6 +47,7 @@ const bytes = (v: Value): number =>
 /** The facts of a graph and its units. */
 export function factsOf(graph: Graph, units: readonly Unit[]): GraphFacts {
   const hearts = units.map((u) => (u.analog ? u.cluster.heart?.origin[0] : undefined));
+  const first = sameWeights(units);
   const count = new Map<string, number>();
   for (const name of hearts) if (name !== undefined) count.set(name, (count.get(name) ?? 0) + 1);
   const facts = units.map((unit, i): UnitFacts => {
@@ -60,7 +63,8 @@ export function factsOf(graph: Graph, units: readonly Unit[]): GraphFacts {
       label: usable && !/^u\d+$/.test(heart) ? heart : id,
       work,
       macs,
-      ...(analog ? { shape: analog.shape } : { reason: reason ?? "not mappable" }),
+      ...(analog ? { shape: analog.shape, sameWeights: first.get(id) as string }
+        : { reason: reason ?? "not mappable" }),
     };
   });
   return { units: facts, values: valuesOf(graph, units) };

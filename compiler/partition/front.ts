@@ -9,6 +9,7 @@ import { solvePlacement } from "./milp.ts";
 import { lowerHull } from "./parametric.ts";
 import { isMixed, minimiser, type Minimise, type PlaceOptions } from "./place.ts";
 import { feasible, outcome, placementOf, problemOf, type Choice } from "./placementProblem.ts";
+import { joinTied } from "./tied.ts";
 import {
   AREA, ENERGY, LATENCY, NOISE, TOTALS, evaluate, totalOf, waysOf, weigh,
 } from "./unitGraph.ts";
@@ -68,6 +69,11 @@ export function nonDominated<P extends { readonly totals: Totals }>(points: read
 
 /** The front, sorted by energy. */
 export function paretoFront(graph: UnitGraph, options: FrontOptions = {}): FrontPoint[] {
+  const { graph: joined, split } = joinTied(graph);
+  return frontOf(joined, options).map(split);
+}
+
+function frontOf(graph: UnitGraph, options: FrontOptions): FrontPoint[] {
   const { points = 24, solve } = options;
   const objectives = objectivesOf(graph);
   // A mixed-integer program takes a hundred times as long as a cut.

@@ -10,6 +10,7 @@ import { minimumProduct } from "./parametric.ts";
 import {
   placementOf, problemOf, type Arrays, type FromGraph, type Outcome,
 } from "./placementProblem.ts";
+import { joinTied } from "./tied.ts";
 import {
   ENERGY, LATENCY, evaluate, homesOf, type UnitGraph, type Weights,
 } from "./unitGraph.ts";
@@ -38,9 +39,12 @@ const rules: Record<Objective, (graph: UnitGraph, options: PlaceOptions) => CutR
  * The best placement for an objective, with the bound that proves it.
  * @throws UserError when the pinned units need more arrays than there are: how many, and what fits
  */
-export const place = (
+export function place(
   graph: UnitGraph, objective: Objective, options: PlaceOptions = {},
-): CutResult => rules[objective](graph, options);
+): CutResult {
+  const { graph: joined, split } = joinTied(graph);
+  return split(rules[objective](joined, options));
+}
 
 /** How additive objectives are answered: by cuts where those are exact, or by the program. */
 export function minimiser({ arrays, solve }: PlaceOptions): Minimise {

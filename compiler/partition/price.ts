@@ -41,11 +41,18 @@ export interface PriceOptions {
 
 type Shape = NonNullable<UnitFacts["shape"]>;
 
-/** What a unit costs on a target's arrays with so many copies of its weights. */
+interface WayOptions {
+  /** Copies of the weights. */
+  readonly replicas: number;
+  readonly isShared: boolean;
+  readonly noise?: UnitNoise | undefined;
+}
+
+/** What a unit costs on a target's arrays. */
 function wayOn(
-  target: HybridTarget, unit: UnitFacts, shape: Shape, replicas: number, noise?: UnitNoise,
+  target: HybridTarget, unit: UnitFacts, shape: Shape, { replicas, isShared, noise }: WayOptions,
 ): Way {
-  const { cost, arrays, stageS } = analogCost(shape, target, { replicas });
+  const { cost, arrays, stageS } = analogCost(shape, target, { replicas, isShared });
   // The epilogue runs at the columns' periphery, on values that are there already.
   const ops = unit.work.ops - 2 * unit.macs;
   const work = { ops, bytesRead: 0, bytesWritten: 0, launches: 0 };
@@ -84,12 +91,13 @@ function exactCopies(
 
 /** Every way in which a unit may be analog on a target, or why there is none. */
 function waysOn(
-  target: Target, unit: UnitFacts, exact: number | undefined, most: number, noise?: UnitNoise,
+  target: Target, unit: UnitFacts, exact: number | undefined, most: number,
+  options: Omit<WayOptions, "replicas">,
 ): readonly [Way, ...Way[]] | string {
   if (target.kind === "digital") return `${target.name} has no analog arrays`;
   const { shape } = unit;
   if (!shape) return unit.reason ?? "not mappable";
-  const way = (replicas: number): Way => wayOn(target, unit, shape, replicas, noise);
+  const way = (replicas: number): Way => wayOn(target, unit, shape, { ...options, replicas });
   if (exact !== undefined) return [way(exact)];
   return [way(1), ...copiesUpTo(most, shape.vectors).map(way)];
 }
@@ -121,13 +129,22 @@ export function priceFacts(
 ): UnitGraph {
   const pin = pinOf(facts, target, analog);
   const exact = exactCopies(facts, replicas.exactly ?? {});
+  const owners = new Map<string, string>();
   const units = facts.units.map((unit): PricedUnit => {
     const { id, name } = unit;
     const added = noise?.get(id);
     const digital = { ...digitalCost(unit.work, target), noise: added?.digital };
-    const ways = waysOn(target, unit, exact.get(id), replicas.most ?? 1, added);
-    const pinned = pin(unit, typeof ways !== "string");
-    const base = { id, name, digital, ...(pinned === undefined ? {} : { pinned }) };
+    const pinned = pin(unit, target.kind === "hybrid" && unit.shape !== undefined);
+    // Units with the same weights share arrays, unless a person wants them in different places.
+    const asked = `${unit.sameWeights} ${pinned ?? ""} ${exact.get(id) ?? ""}`;
+    const owner = unit.sameWeights === undefined ? id : owners.get(asked) ?? id;
+    owners.set(asked, owner);
+    const ways = waysOn(target, unit, exact.get(id), replicas.most ?? 1,
+      { isShared: owner !== id, noise: added });
+    const base = {
+      id, name, digital, ...(pinned === undefined ? {} : { pinned }),
+      ...(owner === id ? {} : { tied: owner }),
+    };
     if (typeof ways === "string") return { ...base, reason: ways };
     const [{ cost, ...own }, ...others] = ways;
     return { ...base, analog: cost, ...own, ...(others.length === 0 ? {} : { others }) };

@@ -25,6 +25,8 @@ export interface Unit {
   readonly home?: string | undefined;
   /** Other ways to be analog: with more copies, or on another target. */
   readonly others?: readonly Way[] | undefined;
+  /** The unit whose arrays hold its weights too; its own ways then count no arrays or area. */
+  readonly tied?: string | undefined;
   /** Asked for by the person: no other placement is tried. */
   readonly pinned?: Placement | undefined;
 }

@@ -140,6 +140,31 @@ function meanRelativeMagnitude({ data }: Tensor): number {
   return largest === 0 ? 0 : sum / data.length / largest;
 }
 
+/**
+ * Unit id -> the first unit with the same weights, read in the same direction by as many products:
+ * one set of arrays serves them all, one after the other.
+ */
+export function sameWeights(units: readonly Unit[]): Map<string, string> {
+  const firsts = new Map<Tensor, Unit[]>();
+  const found = new Map<string, string>();
+  for (const unit of units) {
+    if (!unit.analog) continue;
+    const known = firsts.get(unit.analog.matrix.tensor) ?? [];
+    const first = known.find((other) => isSameRead(other.analog as AnalogForm, unit.analog));
+    if (!first) firsts.set(unit.analog.matrix.tensor, [...known, unit]);
+    found.set(unit.id, (first ?? unit).id);
+  }
+  return found;
+}
+
+function isSameRead(a: AnalogForm, b: AnalogForm | undefined): boolean {
+  if (!b || a.shape.vectors !== b.shape.vectors) return false;
+  const [x, y] = [a.matrix, b.matrix];
+  return x.groups === y.groups && x.rowsK === y.rowsK && x.colsN === y.colsN &&
+    x.strides.group === y.strides.group && x.strides.input === y.strides.input &&
+    x.strides.output === y.strides.output;
+}
+
 /** Names of ONNX nodes in a cluster, in order. */
 export const originsOf = (cluster: Cluster): string[] => [
   ...new Set(cluster.nodes.flatMap((n) => n.origin.slice(0, 1))),

@@ -1,4 +1,5 @@
 /** `netlist` as a function: one programmed tile of an artifact as a SPICE circuit. */
+import { owners } from "../../compiler/emit/crossbar/emit.ts";
 import { tileNetlist } from "../../compiler/emit/crossbar/netlist.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { elementAt, sizeOf } from "../../compiler/graph/tensor.ts";
@@ -32,7 +33,7 @@ export interface NetlistResult {
 /** @throws UserError when there is no such tile, or the voltages do not fit its rows */
 export async function netlistOf(request: NetlistRequest): Promise<NetlistResult> {
   const source = await chipSourceOf(await readArtifact(request.directory));
-  const tiles = source?.config.blocks.flatMap((block) => block.tiles) ?? [];
+  const tiles = owners(source?.config.blocks ?? []).flatMap((block) => block.tiles);
   const tile = tiles.find(({ id }) => id === request.tile);
   if (!source || !tile) {
     const some = tiles.slice(0, 5).map(({ id }) => id);

@@ -150,7 +150,10 @@ export class ChipSimulator implements ChipBlocks {
   }
 
   #program(trial: number): void {
-    for (const block of this.#blocks.values()) block.program(trial);
+    for (const { crossbar: { id, sharedWith } } of this.#descriptions) {
+      const owner = sharedWith === undefined ? undefined : this.#block(sharedWith);
+      this.#block(id).program(trial, owner);
+    }
     this.#trial = trial;
     this.#runs.clear();
   }
@@ -205,14 +208,19 @@ export class ChipSimulator implements ChipBlocks {
     return [...this.#blocks.keys()].flatMap((id) => this.#scores.get(id) ?? []);
   }
 
-  /** Tiles of all blocks. */
+  /** Arrays in use: a tile that several blocks share is one. */
   get tileCount(): number {
-    return this.#descriptions.reduce((sum, { crossbar }) => sum + crossbar.tiles.length, 0);
+    return this.#owners.reduce((sum, { crossbar }) => sum + crossbar.tiles.length, 0);
+  }
+
+  /** Blocks that have tiles of their own. */
+  get #owners(): BlockDescription[] {
+    return this.#descriptions.filter(({ crossbar }) => crossbar.sharedWith === undefined);
   }
 
   /** What every tile of chip number `trial` looks like, one after the other. */
   *maps(trial: number): Generator<TileMaps> {
-    for (const block of this.#descriptions) yield* tileMaps(block, this.#setting, trial);
+    for (const block of this.#owners) yield* tileMaps(block, this.#setting, trial);
   }
 
   /** Frees the memory on the device. */

@@ -72,6 +72,8 @@ const blockSchema = z.strictObject({
     groupTiles: number, rowTiles: number, columnTiles: number, groupsPerTile: number,
   }),
   schedule: scheduleSchema,
+  /** The block whose tiles these are too, where it has the same weights. */
+  sharedWith: z.string().optional(),
   /** Copies of all tiles, which share the products of an inference; one unless given. */
   replicas: number.optional(),
   /** In the order packs of groups, row tiles, column tiles. */

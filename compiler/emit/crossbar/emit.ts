@@ -9,7 +9,7 @@ import type { AnalogBlock, HybridProgram } from "../../partition/hybrid.ts";
 import {
   tileGrid, tileSchedule, tilesOf, type CellLayout, type Tile,
 } from "../../partition/tiling.ts";
-import { originsOf, type WeightMatrix } from "../../partition/units.ts";
+import { originsOf, sameWeights, type WeightMatrix } from "../../partition/units.ts";
 import {
   CROSSBARS_FORMAT, CROSSBARS_VERSION,
   type CrossbarBlock, type CrossbarConfig, type CrossbarTile, type CrossbarsFile,
@@ -31,7 +31,7 @@ export interface Crossbars {
   readonly config: CrossbarsFile;
   /** Conductances (siemens) of each distinct tile, and the scales of each block. */
   readonly tensors: readonly CrossbarTensor[];
-  /** Arrays occupied: tiles of all copies of all blocks, whether or not their content is equal. */
+  /** Arrays occupied: tiles of all copies of all blocks that own theirs, equal content or not. */
   readonly tiles: number;
 }
 
@@ -48,10 +48,17 @@ export function emitCrossbars(
 ): Crossbars {
   const blocks = program.segments.filter(
     (s): s is AnalogBlock => s.kind === "analog" && isHere(s.units[0].id));
-  return emitBlocks(blocks.map(({ id, units, form }) => ({
-    id, nodes: units.flatMap((u) => originsOf(u.cluster)), matrix: form.matrix,
-    replicas: replicas.get(units[0].id),
-  })), target);
+  const first = sameWeights(blocks.map(({ units }) => units[0]));
+  const known = new Map<string, string>();
+  return emitBlocks(blocks.map(({ id, units: [unit], form }) => {
+    const copies = replicas.get(unit.id);
+    const weights = `${first.get(unit.id)} ${copies ?? 1}`;
+    const sharedWith = known.get(weights);
+    if (sharedWith === undefined) known.set(weights, id);
+    return {
+      id, nodes: originsOf(unit.cluster), matrix: form.matrix, replicas: copies, sharedWith,
+    };
+  }), target);
 }
 
 /** What the emission needs of a block. */
@@ -62,6 +69,8 @@ export interface BlockSource {
   readonly matrix: WeightMatrix;
   /** Copies of its tiles; one unless given. */
   readonly replicas?: number | undefined;
+  /** An earlier block whose tiles hold its weights too. */
+  readonly sharedWith?: string | undefined;
 }
 
 /** As `emitCrossbars`, for blocks that come from elsewhere. */
@@ -69,13 +78,22 @@ export function emitBlocks(blocks: readonly BlockSource[], target: HybridTarget)
   const encoding = encodingOf(target);
   const shared = new SharedTiles();
   const tensors: CrossbarTensor[] = [];
-  const emitted = blocks.map((block) => emitBlock(block, target, encoding, shared, tensors));
+  const emitted: CrossbarBlock[] = [];
+  for (const block of blocks) {
+    const owner = emitted.find(({ id }) => id === block.sharedWith);
+    emitted.push(owner ? { ...owner, id: block.id, nodes: [...block.nodes], sharedWith: owner.id }
+      : emitBlock(block, target, encoding, shared, tensors));
+  }
   return {
     config: { ...describeTarget(target, encoding), blocks: emitted },
     tensors,
-    tiles: emitted.reduce((sum, b) => sum + b.tiles.length * (b.replicas ?? 1), 0),
+    tiles: owners(emitted).reduce((sum, b) => sum + b.tiles.length * (b.replicas ?? 1), 0),
   };
 }
+
+/** The blocks that have tiles of their own: each array of the chip is one of theirs. */
+export const owners = (blocks: readonly CrossbarBlock[]): CrossbarBlock[] =>
+  blocks.filter(({ sharedWith }) => sharedWith === undefined);
 
 function emitBlock(
   { id, nodes, matrix, replicas = 1 }: BlockSource, target: HybridTarget, encoding: Encoding,

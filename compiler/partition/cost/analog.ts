@@ -30,6 +30,8 @@ export interface AnalogCost {
 export interface AnalogOptions {
   /** Copies of the weights that share the products of an inference. */
   readonly replicas?: number;
+  /** Its arrays are another contraction's, which counts their area and programming. */
+  readonly isShared?: boolean;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface AnalogOptions {
 export function analogCost(
   shape: ContractionShape,
   target: HybridTarget,
-  { replicas = 1 }: AnalogOptions = {},
+  { replicas = 1, isShared = false }: AnalogOptions = {},
 ): AnalogCost {
   const grid = tileGrid(shape, target);
   const schedule = tileSchedule(target, grid);
@@ -50,7 +52,8 @@ export function analogCost(
   const latency = schedule.latency + (products - 1) * interval;
   const first = withPrefix(schedule.latency, "s");
   const terms: CostTerm[] = [
-    ...productTerms(shape, grid, schedule, target, { products: shape.vectors, replicas }),
+    ...productTerms(shape, grid, schedule, target,
+      { products: shape.vectors, replicas: isShared ? 0 : replicas }),
     term({
       name: "products",
       formula: `${first} + ${products - 1} x interval; ${schedule.formula}`,
@@ -60,15 +63,16 @@ export function analogCost(
       latencyS: latency,
     }),
     sums.term,
-    programmingTerm(shape, grid, target, replicas),
-    idleTerm(grid.tiles * replicas, target),
+    ...isShared ? [] : [
+      programmingTerm(shape, grid, target, replicas), idleTerm(grid.tiles * replicas, target),
+    ],
     standbyTerm(target, latency),
   ];
   return {
     cost: costOf(withoutZeros(terms)),
     grid,
     schedule,
-    arrays: arraysFor(grid.tiles * replicas, target),
+    arrays: isShared ? 0 : arraysFor(grid.tiles * replicas, target),
     stageS: products * interval,
   };
 }

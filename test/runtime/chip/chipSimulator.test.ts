@@ -13,7 +13,7 @@ import { hybridNames } from "../../compiler/emit/crossbar/blocks.ts";
 import { Random } from "../../support/randomGraph.ts";
 import type { Second } from "../../../targets/units.ts";
 import { testTarget, type TestTarget } from "./blocks.ts";
-import { testNetwork } from "./network.ts";
+import { cancellingNetwork, testNetwork } from "./network.ts";
 
 const wasm = await openWasmDevice();
 const interpreter = new InterpreterDevice();
@@ -214,5 +214,38 @@ describe("statistics", () => {
     expect(tight).toBeGreaterThan(0.15);
     expect(tight).toBeLessThan(0.25);
     expect(wide).toBeLessThan(0.001);
+  });
+});
+
+describe("products with the same weights", () => {
+  const target = testTarget("neurram-rram");
+
+  it("are on the same devices, programmed and counted once", async () => {
+    const { hybrid, source, samples } = await testNetwork(target, wasm, cancellingNetwork());
+    const blocks = source.config.blocks;
+    expect(blocks.map(({ sharedWith }) => sharedWith)).toEqual([undefined, blocks[0]?.id]);
+    expect(blocks[1]?.tiles).toEqual(blocks[0]?.tiles);
+    const chip = new ChipSimulator(wasm, source,
+      { seed: 1, imperfections: only("programming", "stuck"), pulseBudget: 20 });
+    expect(chip.tileCount).toBe(blocks[0]?.tiles.length);
+    const inputs = samples(4, 3);
+    for (const trial of [0, 1]) {
+      chip.reprogram(trial);
+      // Two products and a sum in float32.
+      dataOf(await hybrid.run(inputs, chip)).forEach((y) => expect(Math.abs(y)).toBeLessThan(1e-4));
+    }
+    const cells = blocks[0]?.tiles.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+    expect(chip.writes?.cells).toBe(cells);
+    expect([...chip.maps(0)].map(({ tile }) => tile)).toEqual(blocks[0]?.tiles.map(({ id }) => id));
+    // The same products on devices of their own do not cancel.
+    const apart = { ...source, blocks: source.blocks.map(({ graph, crossbar }) => ({
+      graph, crossbar: { ...crossbar, sharedWith: undefined, tiles: crossbar.tiles.map((tile) =>
+        ({ ...tile, id: `${crossbar.id} ${tile.id}` })) },
+    })) };
+    const other = new ChipSimulator(wasm, apart,
+      { seed: 1, imperfections: only("programming") });
+    other.reprogram(0);
+    const worstOf = Math.max(...dataOf(await hybrid.run(inputs, other)).map(Math.abs));
+    expect(worstOf).toBeGreaterThan(0.01);
   });
 });

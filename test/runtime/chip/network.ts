@@ -47,10 +47,20 @@ function smallNetwork(): Graph {
   return b.finish([{ name: "logits", value: b.dot(flat, w, 0, 1) }]);
 }
 
+/** x W + (-x) W, which is nothing where both products have the same devices. */
+export function cancellingNetwork(): Graph {
+  const b = new Builder("cancelling");
+  const x = b.input("x", { dtype: "float32", shape: [symbol("N"), 2, 8, 8] });
+  const flat = b.reshape(x, [symbol("N"), 128]);
+  const w = b.constant(new Random(78).tensor([128, 10]), "w");
+  const there = b.dot(flat, w, 0, 1);
+  const back = b.dot(b.unary("neg", flat), w, 0, 1);
+  return b.finish([{ name: "logits", value: b.addition(there, back) }]);
+}
+
 export async function testNetwork(
-  { target, cells }: TestTarget, device: Device,
+  { target, cells }: TestTarget, device: Device, graph = smallNetwork(),
 ): Promise<TestNetwork> {
-  const graph = smallNetwork();
   const units = formUnits(formClusters(graph, { maxBuffers: 8 }));
   const program = formHybrid(graph, units, units.map((u) => (u.analog ? "analog" : "digital")));
   const ordered = unitsInOrder(program);
