@@ -10,6 +10,9 @@
  * a sum of Lorentzians whose corners are evenly spread over the logarithm of frequency.
  */
 
+import type { Device } from "./device.ts";
+import type { Second } from "./units.ts";
+
 /** Variances are in the square of whatever fluctuates, times in seconds, frequencies in hertz. */
 export type NoiseProcess =
   /** Thermal or shot noise behind a bandwidth: held for 1 / (2 bandwidth), then forgotten. */
@@ -29,6 +32,19 @@ export type NoiseProcess =
 export interface NoisePart {
   readonly rate: number;
   readonly variance: number;
+}
+
+/**
+ * Read noise of a device's cells in time, with variance 1: 1/f noise between the age of the cells
+ * and the read time (what `readSigma` of `deviceModel.ts` adds up), or forgotten from read to read.
+ * @param t seconds from programming to reading
+ */
+export function readNoise({ read }: Device, t: Second): NoiseProcess {
+  const white: NoiseProcess = { kind: "white", variance: 1, bandwidth: Infinity };
+  if (read.kind !== "flicker") return white;
+  const tr = read.readTime.value;
+  const [low, high] = [1 / (t + tr), 1 / (2 * tr)];
+  return low < high ? { kind: "flicker", variance: 1, low, high } : white;
 }
 
 /**

@@ -43,6 +43,8 @@ export interface ChipRequest {
   readonly compensation?: Compensation;
   /** Pulses per cell, beyond which it is given up. */
   readonly pulseBudget?: number;
+  /** Seconds from run to run, over which read noise is correlated; drawn anew unless given. */
+  readonly runInterval?: number;
 }
 
 /** What the artifact says of its chip; undefined when every unit is digital. */
@@ -114,7 +116,8 @@ function namesOf(names: readonly string[], place: string): readonly Imperfection
 export async function openSimulator(
   artifact: Artifact,
   device: Device,
-  { seed, time, only, without, faults, repair, compensation, pulseBudget }: ChipRequest,
+  { seed, time, only, without, faults, repair, compensation, pulseBudget,
+    runInterval }: ChipRequest,
 ): Promise<ChipSimulator | undefined> {
   const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
@@ -130,6 +133,7 @@ export async function openSimulator(
       ...(repair === undefined ? {} : { repair }),
       ...(compensation === undefined ? {} : { compensation }),
       ...(pulseBudget === undefined ? {} : { pulseBudget }),
+      ...(runInterval === undefined ? {} : { runInterval: second(runInterval, "run interval") }),
     })
   );
 }

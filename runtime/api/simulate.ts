@@ -36,6 +36,8 @@ export interface SimulateRequest {
   readonly compensation?: Compensation;
   /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
   readonly pulseBudget?: number;
+  /** Seconds from sample to sample: read noise is correlated in time; else drawn at each read. */
+  readonly readInterval?: number;
   /** Called after every batch: what runs, samples done, samples in all. */
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }

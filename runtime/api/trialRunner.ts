@@ -24,6 +24,8 @@ export interface TrialSetting extends ChipRequest {
   readonly data: string;
   readonly dataDir?: string;
   readonly device: DeviceChoice;
+  /** Seconds from sample to sample, over which read noise is correlated. */
+  readonly readInterval?: number;
 }
 
 /** One chip to program. */
@@ -129,7 +131,11 @@ export class TrialRunner {
   }
 
   async #calibrated(repair: boolean): Promise<ChipSimulator | undefined> {
-    const chip = await openSimulator(this.artifact, this.device, { ...this.#setting, repair });
+    const { readInterval } = this.#setting;
+    const chip = await openSimulator(this.artifact, this.device, {
+      ...this.#setting, repair,
+      ...(readInterval === undefined ? {} : { runInterval: BATCH * checkedInterval(readInterval) }),
+    });
     if (!chip) return undefined;
     if (chip.needsCalibration) {
       const count = Math.min(CALIBRATION, this.dataset.count);
@@ -140,6 +146,14 @@ export class TrialRunner {
     await chip.prepare();
     return chip;
   }
+}
+
+/** @throws UserError unless it is above 0 */
+function checkedInterval(seconds: number): number {
+  if (Number.isFinite(seconds) && seconds > 0) return seconds;
+  throw new UserError(`samples cannot be read every ${seconds} s`, {
+    place: "--read-interval", remedy: "Give a number of seconds above 0, such as 1e-4.",
+  });
 }
 
 function soleInput(hybrid: HybridSession, place: string): string {

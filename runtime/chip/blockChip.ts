@@ -18,10 +18,13 @@ import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.
 import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
+import { HeldNoise } from "./noiseInTime.ts";
 import { keyOf } from "./normal.ts";
 import { findHeart, type Heart } from "./operand.ts";
 import { inputRange, passesOf, type Pass } from "./passes.ts";
-import { programBlock, trialsDiffer, type ChipSetting } from "./programBlock.ts";
+import {
+  noiseOverRuns, programBlock, trialsDiffer, type ChipSetting,
+} from "./programBlock.ts";
 import {
   currentsName, simulatedGraph, type PlanNames, type ProductPlan,
 } from "./simulatedGraph.ts";
@@ -59,6 +62,9 @@ export class BlockChip {
   #drive: Session | undefined;
   #trial: number | undefined;
   #matrices: BlockMatrices | undefined;
+  /** Noise that outlasts a run, and the run whose noise the weights have; see `#comeTo`. */
+  #lasting: HeldNoise | undefined;
+  #moment: number | undefined;
   /** Largest magnitude of the inputs that calibration has seen. */
   #largest = 0;
   #lsbs: Lsbs | undefined;
@@ -114,10 +120,40 @@ export class BlockChip {
   program(trial: number, owner?: BlockChip): void {
     const before = this.#trial;
     this.#trial = trial;
+    if (before !== trial) [this.#lasting, this.#moment] = [owner?.lasting(), undefined];
     if (before === trial || (before !== undefined && !trialsDiffer(this.#setting))) return;
     this.#matrices = owner ? owner.#matrices :
       programBlock(storedWeights(this.#block), this.#setting, this.layout, trial, this.#plan.noise);
     this.#setAll();
+  }
+
+  /** The noise of this chip's cells that outlasts a run: of each element of the matrices. */
+  lasting(): HeldNoise | undefined {
+    const { lasting } = noiseOverRuns(this.#setting);
+    if (!this.#plan.noise || lasting.length === 0) return undefined;
+    const key = keyOf(this.#setting.seed, "lasting", this.#trial as number, this.id);
+    const { chunks, columns, rows } = this.layout;
+    const kept = lasting.reduce((sum, { variance }) => sum + variance, 0);
+    const parts = lasting.map(({ rate, variance }) => ({ rate, variance: variance / kept }));
+    return this.#lasting ??= new HeldNoise(parts, key, chunks * columns * rows);
+  }
+
+  /** Brings the cells to the time of a run: noise that outlasts it is part of what they are. */
+  #comeTo(run: number): void {
+    if (!this.lasting() || this.#moment === run) return;
+    this.#moment = run;
+    this.#setAll();
+  }
+
+  /** The matrices at the time of the last run; as programmed, before the first. */
+  #present(): BlockMatrices {
+    const matrices = this.#matrices as BlockMatrices;
+    const [noise, variance] = [this.lasting(), matrices.lasting];
+    if (!noise || !variance) return matrices;
+    const time = (this.#moment ?? 0) * (this.#setting.runInterval as number);
+    const weights = matrices.weights.map((w, i) => variance[i] === 0 ? w
+      : w + Math.sqrt(variance[i] as number) * noise.at(i, time));
+    return { ...matrices, weights };
   }
 
   /** How tiles of this block's own were written; empty without a budget of pulses. */
@@ -165,7 +201,7 @@ export class BlockChip {
       const dtype = data instanceof Int16Array ? "int16" : "float32";
       session.setConstant(name, tensor(dtype, [padded.length], padded));
     };
-    const matrices = this.#matrices as BlockMatrices;
+    const matrices = this.#present();
     const { converters, digitalZero } = this.#plan;
     const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
     const scales = this.#scales.map((s) => s * unit);
@@ -275,6 +311,7 @@ export class BlockChip {
       throw new InternalError(`block ${this.id} runs before it was calibrated`);
     }
     const { session, names } = await this.#simulated(false);
+    this.#comeTo(run);
     const held = await session.dispatch(
       this.#feeds(names, inputs, run), new Map([[this.#output, output]]));
     return held.get(this.#output) as DeviceTensor;
@@ -283,6 +320,7 @@ export class BlockChip {
   /** Column currents of every pass before conversion, [chunks, columns, positions..]. */
   async currents(inputs: Inputs, run: number): Promise<Float32Array[]> {
     const { session, names } = await this.#simulated(true);
+    this.#comeTo(run);
     const held = await session.dispatch(this.#feeds(names, inputs, run));
     const out: Float32Array[] = [];
     for (let pass = 0; held.has(currentsName(pass)); pass++) {

@@ -152,11 +152,12 @@ export class ProgrammedCells {
    * Standard deviation of one read of each cell, siemens.
    * @param cells their conductances at that time
    * @param relative noise of the periphery, relative to the conductance, besides the device's own
+   * @param share of the variance of the device's own
    */
-  readSigma(cells: Float64Array, t: Second, relative: number): Float64Array {
+  readSigma(cells: Float64Array, t: Second, relative: number, share = 1): Float64Array {
     const { device, gMax } = this.#technology;
     return cells.map((g) => Math.hypot(
-      readSigma(device, g as Siemens, t, gMax), relative * g));
+      Math.sqrt(share) * readSigma(device, g as Siemens, t, gMax), relative * g));
   }
 }
 

@@ -56,6 +56,8 @@ export interface ChipOptions {
   readonly compensation?: Compensation;
   /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
   readonly pulseBudget?: number;
+  /** From run to run: read noise is correlated in time; drawn anew at each read unless given. */
+  readonly runInterval?: Second;
 }
 
 /** Runs blocks on a device. */
@@ -78,7 +80,7 @@ export class ChipSimulator implements ChipBlocks {
       imperfections: options.imperfections ?? imperfections(),
       time: checkedTime(options.time, cells),
       faults: options.faults, repair: options.repair, compensation: options.compensation,
-      pulseBudget: options.pulseBudget,
+      pulseBudget: options.pulseBudget, runInterval: options.runInterval,
       noise: {
         temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
       },

@@ -53,6 +53,7 @@ export function compensate(
       matrices.weights[i] = (matrices.weights[i] as number) * factor;
       if (matrices.variance) {
         matrices.variance[i] = (matrices.variance[i] as number) * factor ** 2;
+        (matrices.lasting as Float32Array)[i]! *= factor ** 2;
       }
     }
     if (matrices.thermal) {

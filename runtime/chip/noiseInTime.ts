@@ -92,19 +92,19 @@ export function noiseAt(
 
 /** Parts that a stretch of time does not outlast, and the share of the variance that it does. */
 export interface SplitNoise {
-  readonly held: readonly NoisePart[];
+  readonly lasting: readonly NoisePart[];
   /** Share of the variance in parts that are drawn anew more often than once in that time. */
   readonly fresh: number;
 }
 
-/** What of a process is held during `duration` seconds, and what is forgotten within them. */
+/** What of a process outlasts `duration` seconds, and what is forgotten within them. */
 export function splitNoise(process: NoiseProcess, duration: number): SplitNoise {
   const parts = noiseParts(process);
-  if (!parts) return { held: [], fresh: 1 };
-  const held = parts.filter(({ rate }) => rate * duration < 1);
-  const [all, kept] = [parts, held].map((list) =>
+  if (!parts) return { lasting: [], fresh: 1 };
+  const lasting = parts.filter(({ rate }) => rate * duration < 1);
+  const [all, kept] = [parts, lasting].map((list) =>
     list.reduce((sum, { variance }) => sum + variance, 0)) as [number, number];
-  return { held, fresh: all > 0 ? 1 - kept / all : 1 };
+  return { lasting, fresh: all > 0 ? 1 - kept / all : 1 };
 }
 
 /**

@@ -8,6 +8,7 @@ import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
 import type { Device } from "../../targets/device.ts";
 import { programmingSigma } from "../../targets/deviceModel.ts";
+import { readNoise } from "../../targets/noiseProcess.ts";
 import type { Hertz, Kelvin, Ratio, Second, Siemens } from "../../targets/units.ts";
 import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
 import { compensate, fading, type Compensation } from "./compensation.ts";
@@ -15,6 +16,7 @@ import { drawStuck, type FaultMap, type StuckCells } from "./faults.ts";
 import { continuousTiles, type StoredWeights } from "./idealBlock.ts";
 import type { Imperfections } from "./imperfections.ts";
 import type { BlockLayout } from "./layout.ts";
+import { splitNoise, type SplitNoise } from "./noiseInTime.ts";
 import { keyOf, type Key } from "./normal.ts";
 import { inPlace } from "./repair/placement.ts";
 import { repairTile, stuckOf } from "./repair/repairTile.ts";
@@ -46,7 +48,14 @@ export interface ChipSetting {
   readonly compensation?: Compensation | undefined;
   /** Pulses per cell, beyond which it is given up; the measured spread alone unless given. */
   readonly pulseBudget?: number | undefined;
+  /** Time from run to run, seconds: what the cells' noise remembers; nothing unless given. */
+  readonly runInterval?: Second | undefined;
 }
+
+/** The cells' noise, variance 1: what outlasts a run, and the share that is fresh at each read. */
+export const noiseOverRuns = ({ cells, time, runInterval }: ChipSetting): SplitNoise =>
+  runInterval === undefined ? { lasting: [], fresh: 1 }
+    : splitNoise(readNoise(cells, time), runInterval);
 
 /** Whether two trials differ at all before noise. */
 export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
@@ -128,6 +137,7 @@ function programAt(
   const out = emptyMatrices(layout, noise);
   const { temperature, bandwidth, read: relative } = setting.noise;
   const levelCurrent = levelStep(encoding) * config.input.readVolt;
+  const { fresh } = noiseOverRuns(setting);
   const fill: TileFill = {
     config, encoding, layout, wires: hasWires(setting),
     thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1 as Siemens) / levelCurrent ** 2,
@@ -142,8 +152,10 @@ function programAt(
         { levels: imperfections.levels, ...(errors ? { errors } : {}) }, out);
       continue;
     }
-    const readSigma = noise ? programmed.readSigma(cells, time, relative) : undefined;
-    addTile(fill, tile, { cells, readSigma, repair }, out);
+    const readSigma = noise ? programmed.readSigma(cells, time, relative, fresh) : undefined;
+    const lastingSigma = noise && fresh < 1
+      ? programmed.readSigma(cells, time, 0, 1 - fresh) : undefined;
+    addTile(fill, tile, { cells, readSigma, lastingSigma, repair }, out);
   }
   return out;
 }

@@ -24,6 +24,8 @@ export interface BlockMatrices {
   readonly weights: Float32Array;
   /** Variance of one read, levels squared; undefined without read noise. */
   readonly variance: Float32Array | undefined;
+  /** Variance of the noise that outlasts a run (`ReadTimes`): it is part of the weights. */
+  readonly lasting: Float32Array | undefined;
   /** Thermal variance of a read with a digit of 1, levels squared: [chunks, columns]. */
   readonly thermal: Float32Array | undefined;
   /** Of every tile that was written within a budget of pulses. */
@@ -35,6 +37,7 @@ export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrice
   return {
     weights: new Float32Array(chunks * columns * rows),
     variance: noise ? new Float32Array(chunks * columns * rows) : undefined,
+    lasting: noise ? new Float32Array(chunks * columns * rows) : undefined,
     thermal: noise ? new Float32Array(chunks * columns) : undefined,
     writes: [],
   };
@@ -50,6 +53,8 @@ export interface TileState {
   readonly cells: Float64Array;
   /** Standard deviation of one read, siemens. */
   readonly readSigma: Float64Array | undefined;
+  /** Of what is the same for many reads. */
+  readonly lastingSigma?: Float64Array | undefined;
   /** Copies of the columns, where they lie in the array and how their conversions are trimmed. */
   readonly repair?: Omit<RepairedTile, "tile" | "wanted" | "target"> | undefined;
 }
@@ -79,7 +84,7 @@ export function addTile(
   fill: TileFill, tile: CrossbarTile, state: TileState, out: BlockMatrices,
 ): void {
   const { encoding, layout } = fill;
-  const { cells, readSigma, repair } = state;
+  const { cells, readSigma, lastingSigma, repair } = state;
   const solved = fill.wires
     ? solveTile({ ...fill, sides: layout.sides }, tile, cells, repair?.places) : undefined;
   const conductance = solved?.cells ?? cells;
@@ -93,10 +98,10 @@ export function addTile(
   const isPair = inRows || inColumns;
   const inputs = tile.groups.count * tile.inputs.count;
 
-  const noiseOf = (cell: number): number => {
+  const noiseOf = (cell: number, sigma: Float64Array | undefined): number => {
     const passed = solved && (cells[cell] as number) > 0
       ? (conductance[cell] as number) / (cells[cell] as number) : 1;
-    return ((readSigma as Float64Array)[cell] as number * passed) ** 2;
+    return ((sigma as Float64Array)[cell] as number * passed) ** 2;
   };
   /** One converted column of a slice: the positive cell (or all of it), or the negative one. */
   const addColumn = (
@@ -117,7 +122,10 @@ export function addTile(
         : share * (solved ? solved.reference(r, slice) : encoding.reference[slice] as number);
       out.weights[at]! += ((conductance[own] as number) - below) / unit;
       if (!out.variance) continue;
-      out.variance[at]! += (noiseOf(own) + (both ? noiseOf(negative) : 0)) / unit ** 2;
+      const noise = (sigma: Float64Array | undefined): number =>
+        (noiseOf(own, sigma) + (both ? noiseOf(negative, sigma) : 0)) / unit ** 2;
+      out.variance[at]! += noise(readSigma);
+      if (lastingSigma) (out.lasting as Float32Array)[at]! += noise(lastingSigma);
       // Undriven cells make thermal noise too: the other row of a pair is on the same column.
       thermal += (cells[positive] as number) * (side === 0 || inRows ? 1 : 0) +
         (isPair && (both || inRows || side === 1) ? cells[negative] as number : 0);

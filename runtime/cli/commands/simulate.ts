@@ -93,6 +93,10 @@ export const simulate: CommandSpec = {
     { flags: "--data-dir <dir>", description: "folder of the data set's official files" },
     { flags: "--trials <n>", description: "chips to program", default: "3" },
     { flags: "--time <seconds>", description: "age of the chip when it is read" },
+    {
+      flags: "--read-interval <seconds>",
+      description: "between samples: read noise is correlated in time",
+    },
     { flags: "--only <list>", description: "imperfections to keep on, separated by commas" },
     { flags: "--without <list>", description: "imperfections to switch off" },
     { flags: "--workers <n>", description: "threads that run trials side by side", default: "1" },
@@ -119,6 +123,7 @@ export const simulate: CommandSpec = {
   run({ args: [directory], options, io }): Promise<SimulateResult> {
     const dataDir = options.text("dataDir");
     const time = options.text("time");
+    const readInterval = options.text("readInterval");
     const only = options.text("only");
     const without = options.text("without");
     const faults = options.text("faults");
@@ -131,6 +136,7 @@ export const simulate: CommandSpec = {
       seed: options.integer("seed", "--seed", { min: 0, max: 2 ** 32 - 1 }) ?? 1,
       device: options.choice<DeviceChoice>("device") ?? "auto",
       ...(time === undefined ? {} : { time: Number(time) }),
+      ...(readInterval === undefined ? {} : { readInterval: Number(readInterval) }),
       ...(only === undefined ? {} : { only: only.split(",") }),
       ...(without === undefined ? {} : { without: without.split(",") }),
       workers: options.integer("workers", "--workers", { min: 1, max: 256 }) ?? 1,

@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import { tensor } from "../../../compiler/graph/tensor.ts";
 import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import type { Imperfection } from "../../../runtime/chip/imperfections.ts";
+import { noiseOverRuns } from "../../../runtime/chip/programBlock.ts";
 import type { Device } from "../../../runtime/device/device.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { readSigma } from "../../../targets/deviceModel.ts";
-import type { Second, Siemens } from "../../../targets/units.ts";
+import { second, type Second, type Siemens } from "../../../targets/units.ts";
 import {
   compileBlock, product, testTarget, type CompiledBlock, type TestTarget,
 } from "./blocks.ts";
@@ -181,5 +182,95 @@ describe("with converters fine enough to see no step", () => {
       });
     };
     await check(target, ["levels", "converters", "readNoise"], passes, unit);
+  });
+});
+
+describe("with a time from run to run", () => {
+  const CHIPS = 150;
+  const RUNS = [0, 1, 5, 40];
+  const options = { seed: 4, time: 100 };
+  const amplitude = (v: number): { power: number; weight: number; thermal: number }[] =>
+    [{ power: v * v, weight: 1, thermal: LARGEST }];
+  const quiet = { temperature: 300, bandwidth: 0, read: 0 };
+
+  /** Per chip and run: the mean of every output over a batch, and its variance within the batch. */
+  async function batches(
+    { block, setting }: CompiledBlock, trials: number, runs: readonly number[],
+  ): Promise<{ mean: number[]; variance: number[] }[][]> {
+    const chip = new BlockChip(device, block, setting);
+    const out: { mean: number[]; variance: number[] }[][] = [];
+    const rows = 200;
+    const memory = device.allocate(rows * OUTPUTS);
+    const inputs = new Map([["x", tensor("float32", [rows, K],
+      Float32Array.from({ length: rows * K }, (_, i) => x[i % K]!))]]);
+    for (let trial = 0; trial < trials; trial++) {
+      chip.program(trial);
+      chip.seeInputs(x);
+      chip.setRanges([]);
+      const ofChip: { mean: number[]; variance: number[] }[] = [];
+      for (const run of runs) {
+        const values = await chip.read(await chip.run(inputs, run, memory));
+        const columns = Array.from({ length: OUTPUTS }, (_, o) =>
+          Array.from({ length: rows }, (_, i) => values[i * OUTPUTS + o]!));
+        const mean = columns.map((c) => c.reduce((a, b) => a + b, 0) / rows);
+        ofChip.push({ mean, variance: columns.map((c, o) =>
+          c.reduce((a, b) => a + (b - mean[o]!) ** 2, 0) / (rows - 1)) });
+      }
+      out.push(ofChip);
+    }
+    chip.release();
+    return out;
+  }
+
+  it("noise slower than a run is correlated by its formula, the rest is fresh", async () => {
+    const plain = compileBlock(graph, targets["hermes-pcm"]!, ["levels", "readNoise"], options);
+    const setting = { ...plain.setting, noise: quiet, runInterval: second(1e-3) };
+    const { lasting, fresh } = noiseOverRuns(setting);
+    expect(lasting.length).toBeGreaterThan(3);
+    expect(fresh).toBeGreaterThan(0.1);
+    const expected = variances({ ...plain, setting }, amplitude, 1);
+    const silent = await batches(
+      compileBlock(graph, targets["hermes-pcm"]!, ["levels"], options), 1, [0]);
+    const all = await batches({ ...plain, setting }, CHIPS, RUNS);
+    const count = CHIPS * OUTPUTS;
+    /** Deviation of a batch from the silent product, in standard deviations of what lasts. */
+    const share = 1 - fresh;
+    const apart = (run: number): number[] => all.flatMap((runs) => runs[run]!.mean.map((m, o) =>
+      (m - silent[0]![0]!.mean[o]!) / Math.sqrt(share * expected[o]!)));
+    const mean = (values: readonly number[]): number =>
+      values.reduce((a, b) => a + b, 0) / values.length;
+    const rest = fresh / share / 200;
+    RUNS.forEach((_, run) => {
+      const square = mean(apart(run).map((d) => d * d));
+      expect(Math.abs(square - 1 - rest)).toBeLessThan(4 * Math.sqrt(2 / count));
+      const within = mean(all.flatMap((runs) =>
+        runs[run]!.variance.map((v, o) => v / (fresh * expected[o]!))));
+      expect(Math.abs(within - 1)).toBeLessThan(4 * Math.sqrt(2 / 199 / count) + 1e-3);
+    });
+    const kept = lasting.reduce((sum, part) => sum + part.variance, 0);
+    for (const [i, run] of RUNS.entries()) {
+      if (i === 0) continue;
+      const correlation = lasting.reduce((sum, { rate, variance }) =>
+        sum + variance * Math.exp(-rate * run * 1e-3), 0) / kept;
+      expect(correlation).toBeGreaterThan(0.2);
+      const [a, b] = [apart(0), apart(i)];
+      const found = mean(a.map((d, k) => d * b[k]!));
+      expect(Math.abs(found - correlation), `run ${run}`)
+        .toBeLessThan(4 * Math.sqrt((1 + correlation ** 2) / count));
+    }
+  });
+
+  it("the same run is the same whatever ran before it", async () => {
+    const plain = compileBlock(graph, targets["with noise of the periphery"]!,
+      ["levels", "converters", "readNoise"], options);
+    const pcm = compileBlock(graph, targets["hermes-pcm"]!,
+      ["levels", "converters", "readNoise"], options);
+    for (const one of [plain, pcm]) {
+      const timed = { ...one, setting: { ...one.setting, runInterval: second(1e-3) } };
+      const [forward] = await batches(timed, 1, [0, 1, 2]);
+      const [back] = await batches(timed, 1, [2, 1, 0]);
+      expect(back!.toReversed()).toEqual(forward);
+      expect(forward![0]).not.toEqual(forward![1]);
+    }
   });
 });

@@ -17,7 +17,7 @@ const processes: Record<string, NoiseProcess> = {
 };
 
 describe.each(Object.entries(processes))("%s noise", (name, p) => {
-  const CELLS = 20000;
+  const CELLS = 8000;
   const cells = Array.from({ length: CELLS }, (_, i) => i);
   const START = 3.21;
   const first = cells.map((cell) => noiseAt(p, key, cell, START));
@@ -139,13 +139,13 @@ describe("held noise", () => {
 
   it("splits a process without losing variance", () => {
     for (const duration of [1e-6, 1e-3, 0.1, 100]) {
-      const { held, fresh } = splitNoise(p, duration);
-      const kept = held.reduce((sum, part) => sum + part.variance, 0);
+      const { lasting, fresh } = splitNoise(p, duration);
+      const kept = lasting.reduce((sum, part) => sum + part.variance, 0);
       expect(kept + fresh * noiseVariance(p)).toBeCloseTo(noiseVariance(p), 12);
-      expect(held.every(({ rate }) => rate * duration < 1)).toBe(true);
+      expect(lasting.every(({ rate }) => rate * duration < 1)).toBe(true);
     }
     expect(splitNoise(p, 1e-6).fresh).toBe(0);
-    expect(splitNoise(p, 100).held).toEqual([]);
-    expect(splitNoise(processes.white!, 1e-9)).toEqual({ held: [], fresh: 1 });
+    expect(splitNoise(p, 100).lasting).toEqual([]);
+    expect(splitNoise(processes.white!, 1e-9)).toEqual({ lasting: [], fresh: 1 });
   });
 });
