@@ -7,7 +7,7 @@ import { noiseOverRuns } from "../../../runtime/chip/programBlock.ts";
 import type { Device } from "../../../runtime/device/device.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { readSigma } from "../../../targets/deviceModel.ts";
-import { second, type Second, type Siemens } from "../../../targets/units.ts";
+import { second, type Hertz, type Second, type Siemens } from "../../../targets/units.ts";
 import {
   compileBlock, product, testTarget, type CompiledBlock, type TestTarget,
 } from "./blocks.ts";
@@ -191,7 +191,6 @@ describe("with a time from run to run", () => {
   const options = { seed: 4, time: 100 };
   const amplitude = (v: number): { power: number; weight: number; thermal: number }[] =>
     [{ power: v * v, weight: 1, thermal: LARGEST }];
-  const quiet = { temperature: 300, bandwidth: 0, read: 0 };
 
   /** Per chip and run: the mean of every output over a batch, and its variance within the batch. */
   async function batches(
@@ -224,7 +223,8 @@ describe("with a time from run to run", () => {
 
   it("noise slower than a run is correlated by its formula, the rest is fresh", async () => {
     const plain = compileBlock(graph, targets["hermes-pcm"]!, ["levels", "readNoise"], options);
-    const setting = { ...plain.setting, noise: quiet, runInterval: second(1e-3) };
+    const noise = { ...plain.setting.noise, bandwidth: 0 as Hertz, read: 0 };
+    const setting = { ...plain.setting, noise, runInterval: second(1e-3) };
     const { lasting, fresh } = noiseOverRuns(setting);
     expect(lasting.length).toBeGreaterThan(3);
     expect(fresh).toBeGreaterThan(0.1);
