@@ -151,19 +151,32 @@ export interface CellCurrent {
 
 const polynomial = FORMS.polynomial;
 
+/** A term c(g) V^n of a law, n above 1. */
+export interface CurrentTerm {
+  readonly power: number;
+  /** Ampere per volt^n. */
+  coefficient(g: Siemens): number;
+}
+
+/** What a device's current-voltage law adds to g V; every law is a polynomial in V. */
+export function currentTerms(device: Device): readonly CurrentTerm[] {
+  const law = device.currentVoltage;
+  if (law.kind === "linear") return [];
+  if (law.kind === "cubic") return [{ power: 3, coefficient: (g) => g * law.k3.value }];
+  const fit = (values: readonly number[]) => (g: Siemens): number =>
+    polynomial(values, Math.log10(Math.max(g, SMALLEST_RATIO * MICRO)));
+  return [
+    { power: 2, coefficient: fit(law.a2.values) }, { power: 3, coefficient: fit(law.a3.values) },
+  ];
+}
+
 /** Current of a cell at a voltage, by the device's current-voltage law (V signed, volts). */
 export function cellCurrent(device: Device, g: Siemens, v: number): CellCurrent {
-  const law = device.currentVoltage;
-  if (law.kind === "linear") return { ampere: g * v, siemens: g };
-  if (law.kind === "cubic") {
-    const k3 = law.k3.value;
-    return { ampere: g * (v + k3 * v ** 3), siemens: g * (1 + 3 * k3 * v * v) };
+  let [ampere, siemens] = [g * v, g as number];
+  for (const { power, coefficient } of currentTerms(device)) {
+    const c = coefficient(g);
+    ampere += c * v ** power;
+    siemens += power * c * v ** (power - 1);
   }
-  const x = Math.log10(Math.max(g, SMALLEST_RATIO * MICRO));
-  const a2 = polynomial(law.a2.values, x);
-  const a3 = polynomial(law.a3.values, x);
-  return {
-    ampere: g * v + a2 * v * v + a3 * v ** 3,
-    siemens: g + 2 * a2 * v + 3 * a3 * v * v,
-  };
+  return { ampere, siemens };
 }

@@ -18,6 +18,7 @@ import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.
 import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
+import { lawTerms } from "./nonlinear.ts";
 import { HeldNoise } from "./noiseInTime.ts";
 import { keyOf } from "./normal.ts";
 import { findHeart, type Heart } from "./operand.ts";
@@ -90,6 +91,7 @@ export class BlockChip {
       config, layout: this.layout, passes: this.passes, sensed,
       converters: imperfections.converters,
       noise: imperfections.readNoise && !sensed,
+      powers: lawTerms({ ...setting, input: config.input }).map(({ power }) => power),
       mismatch: config.converter.gainSpread > 0 || config.converter.offsetSpread > 0,
       digitalZero: scheme === "offset" && (sensed || subtract === "digital") ? zero : 0,
     };
@@ -98,7 +100,8 @@ export class BlockChip {
 
   /** Whether ranges have to be set by samples before the block can run. */
   get needsCalibration(): boolean {
-    return this.#plan.converters || this.#plan.noise;
+    const { converters, noise, powers } = this.#plan;
+    return converters || noise || powers.length > 0;
   }
 
   /** True when converters round and clip column currents. */
@@ -210,6 +213,12 @@ export class BlockChip {
       digitalZero,
     });
     put(names.weights, held.weights);
+    names.terms.forEach((name, i) => {
+      const { power, weights } = matrices.terms[i] as BlockMatrices["terms"][number];
+      // Digits come as shares of their largest; without converters inputs come as they are.
+      const unit = converters || this.#largest === 0 ? 1 : this.#largest ** (1 - power);
+      put(name, weights.map((w) => w * unit));
+    });
     put(names.variance, held.variance);
     put(names.varianceUnit, held.varianceUnit);
     // Without converters the largest input takes the read voltage.

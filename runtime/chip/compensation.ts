@@ -50,7 +50,9 @@ export function compensate(
   for (let line = 0; line < chunks * columns; line++) {
     const factor = 1 / (left[line] as number);
     for (let i = line * rows; i < (line + 1) * rows; i++) {
-      matrices.weights[i] = (matrices.weights[i] as number) * factor;
+      for (const { weights } of [matrices, ...matrices.terms]) {
+        weights[i] = (weights[i] as number) * factor;
+      }
       if (matrices.variance) {
         matrices.variance[i] = (matrices.variance[i] as number) * factor ** 2;
         (matrices.lasting as Float32Array)[i]! *= factor ** 2;

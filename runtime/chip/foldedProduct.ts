@@ -24,11 +24,11 @@ import type { BlockMatrices } from "./tileMatrix.ts";
 import { SQUARE_STEPS, wholeSquares, wholeVariances } from "./wholeVariance.ts";
 
 /** Whether a product can be one contraction. */
-export function isFoldable({ converters, sensed, layout }: ProductPlan): boolean {
+export function isFoldable({ converters, sensed, layout, powers }: ProductPlan): boolean {
   const { groups, groupsPerPack, rowsK, colsN } = layout;
   // Constants of one element are written into kernels; these must stay outside.
   const hasArrays = groups * colsN > 1 && groups * rowsK * colsN > 1;
-  return (!converters || sensed) && groupsPerPack === 1 && hasArrays;
+  return (!converters || sensed) && powers.length === 0 && groupsPerPack === 1 && hasArrays;
 }
 
 /** The block's graph with its weights replaced by a constant, and noise where the plan has it. */
@@ -38,7 +38,7 @@ export function foldedGraph(
   const b = new Builder(block.name);
   const mapped = new Map<Value, Value>();
   const names: { -readonly [K in keyof SimulatedGraph["names"]]: SimulatedGraph["names"][K] } =
-    { weights: "", codesPerUnit: [], unitsPerCode: [] };
+    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [] };
   const boundaries = new Set<Value>();
   const constant = (
     name: string, shape: readonly Dim[], dtype: "float32" | "int16" = "float32",

@@ -12,6 +12,8 @@ export const imperfectionNames = [
   "readNoise",
   /** Inputs and outputs are quantised, ranges clip, converters differ. */
   "converters",
+  /** Currents of cells are not in proportion to voltages; where inputs come as amplitudes. */
+  "nonlinearity",
   /** Voltage drops along rows and columns. */
   "wires",
 ] as const;

@@ -17,6 +17,7 @@ import { continuousTiles, type StoredWeights } from "./idealBlock.ts";
 import type { Imperfections } from "./imperfections.ts";
 import type { BlockLayout } from "./layout.ts";
 import { splitNoise, type SplitNoise } from "./noiseInTime.ts";
+import { lawTerms } from "./nonlinear.ts";
 import { keyOf, type Key } from "./normal.ts";
 import { inPlace } from "./repair/placement.ts";
 import { repairTile, stuckOf } from "./repair/repairTile.ts";
@@ -134,12 +135,13 @@ function programAt(
   const { config, cells: device, imperfections, seed, time } = setting;
   const encoding = encodingFrom(config);
   const sensed = config.input.coding === "digital";
-  const out = emptyMatrices(layout, noise);
+  const law = lawTerms({ ...setting, input: config.input });
+  const out = emptyMatrices(layout, noise, law);
   const { temperature, bandwidth, read: relative } = setting.noise;
   const levelCurrent = levelStep(encoding) * config.input.readVolt;
   const { fresh } = noiseOverRuns(setting);
   const fill: TileFill = {
-    config, encoding, layout, wires: hasWires(setting),
+    config, encoding, layout, law, wires: hasWires(setting),
     thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1 as Siemens) / levelCurrent ** 2,
   };
   for (const one of programTiles(block, setting, layout, trial)) {

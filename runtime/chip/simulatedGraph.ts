@@ -31,6 +31,8 @@ export interface ProductPlan {
   readonly mismatch: boolean;
   /** Rows are read as stored words: digits, never currents. */
   readonly sensed: boolean;
+  /** Powers of the inputs beyond the first that cells answer to; none where they are linear. */
+  readonly powers: readonly number[];
   /** Share of a full weight that is taken off digitally, times the sum of a group's inputs. */
   readonly digitalZero: number;
 }
@@ -38,6 +40,8 @@ export interface ProductPlan {
 /** Names of the constants and inputs that the simulation sets. */
 export interface PlanNames {
   readonly weights: string;
+  /** One for every power of the plan. */
+  readonly terms: readonly string[];
   /** Of each output; folded into the weights where there is none. */
   readonly outputScale?: string;
   /** In whole steps of their columns, and the steps: `wholeVariance.ts`. */
@@ -114,7 +118,7 @@ class Product {
   readonly #b: Builder;
   readonly #plan: ProductPlan;
   readonly #names: { -readonly [K in keyof PlanNames]: PlanNames[K] } =
-    { weights: "", codesPerUnit: [], unitsPerCode: [] };
+    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [] };
 
   constructor(
     b: Builder, plan: ProductPlan, place: { heart: Heart; input: number }, x: Value,
@@ -178,7 +182,7 @@ class Product {
     place: { heart: Heart; input: number }, quantised: Value,
   ): { value: Value; total: Value | undefined } {
     const b = this.#b;
-    const { passes, layout, converters, sensed, digitalZero } = this.#plan;
+    const { passes, layout, converters, sensed, powers, digitalZero } = this.#plan;
     const whole = operandOf(b, place, quantised);
     const chunked = this.#chunked(whole);
     const { chunks, columns } = layout;
@@ -186,6 +190,11 @@ class Product {
     const weights = this.#constant("weights", [chunks, columns, layout.rows]);
     this.#names.weights = weights.name;
     const matrix = b.reshape(weights.value, [chunks, columns, ...inner]);
+    const terms = powers.map((power) => {
+      const { value, name } = this.#constant(`term${power}`, [chunks, columns, layout.rows]);
+      return { power, name, matrix: b.reshape(value, [chunks, columns, ...inner]) };
+    });
+    this.#names.terms = terms.map(({ name }) => name);
     const positions = chunked.value.type.shape.slice(1 + chunked.depth);
     const shape = [chunks, columns, ...positions];
 
@@ -194,6 +203,13 @@ class Product {
     const add = (part: Value): void => {
       sum = sum ? b.addition(sum, part) : part;
     };
+    /** Column currents of amplitudes of so many steps (which set the thermal noise as well). */
+    const currentOf = (x: Value, steps: number): Value =>
+      terms.reduce((sum, { power, matrix: own }) => {
+        let driven = x;
+        for (let n = 1; n < power; n++) driven = b.mul(driven, b.mul(x, b.full(x, 1 / steps)));
+        return b.addition(sum, product(own, driven));
+      }, product(matrix, x));
     if (chunked.copied) this.boundaries.add(chunked.value);
     /** The digits of a pass: of the copy, where there is one, else of the input before windows. */
     const driven = (digits: (x: Value) => Value): Value => chunked.copied
@@ -201,7 +217,7 @@ class Product {
       : this.#chunked(operandOf(b, place, digits(quantised))).value;
 
     if (!converters || sensed) {
-      const current = product(matrix, chunked.value);
+      const current = currentOf(chunked.value, 1);
       const noisy = this.#plan.noise
         ? this.#noisy(current, this.#squares(place, quantised), { inner, shape, product, pass: 0 })
         : current;
@@ -211,7 +227,7 @@ class Product {
       const tables = this.#converterTables();
       passes.forEach((pass, index) => {
         const digits = driven((x) => pass.digits(b, x));
-        const current = product(matrix, digits);
+        const current = currentOf(digits, pass.thermal);
         const power = (): WholePower => ({
           whole: driven((x) => wholePulses(b, pass.power(b, pass.digits(b, x)), pass)),
           step: b.scalar("float32", powerStep(pass)),

@@ -12,11 +12,19 @@
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import type { CurrentTerm } from "../../targets/deviceModel.ts";
 import type { Hertz, Kelvin, Siemens, SquareAmpere } from "../../targets/units.ts";
 import { solveTile } from "./effective.ts";
 import { placeOf, type BlockLayout } from "./layout.ts";
 import type { RepairedTile } from "./repair/repairTile.ts";
 import type { WriteReport } from "./writeVerify.ts";
+
+/** Another matrix of a product: what a power of the inputs is multiplied with. */
+export interface MatrixTerm {
+  readonly power: number;
+  /** [chunks, columns, rows], in levels, for inputs of which 1 takes the read voltage. */
+  readonly weights: Float32Array;
+}
 
 /** Matrices of a block, to be filled tile by tile. */
 export interface BlockMatrices {
@@ -28,17 +36,22 @@ export interface BlockMatrices {
   readonly lasting: Float32Array | undefined;
   /** Thermal variance of a read with a digit of 1, levels squared: [chunks, columns]. */
   readonly thermal: Float32Array | undefined;
+  /** What cells of a nonlinear law add, by the power of the input that drives it. */
+  readonly terms: readonly MatrixTerm[];
   /** Of every tile that was written within a budget of pulses. */
   readonly writes: WriteReport[];
 }
 
-export function emptyMatrices(layout: BlockLayout, noise: boolean): BlockMatrices {
+export function emptyMatrices(
+  layout: BlockLayout, noise: boolean, law: readonly CurrentTerm[],
+): BlockMatrices {
   const { chunks, columns, rows } = layout;
   return {
     weights: new Float32Array(chunks * columns * rows),
     variance: noise ? new Float32Array(chunks * columns * rows) : undefined,
     lasting: noise ? new Float32Array(chunks * columns * rows) : undefined,
     thermal: noise ? new Float32Array(chunks * columns) : undefined,
+    terms: law.map(({ power }) => ({ power, weights: new Float32Array(chunks * columns * rows) })),
     writes: [],
   };
 }
@@ -73,6 +86,8 @@ export interface TileFill {
   readonly wires: boolean;
   /** 4 k T B, over the square of the current that one level draws at the read voltage. */
   readonly thermalPerSiemens: number;
+  /** Of the cells, beyond the linear term; none behind wires. */
+  readonly law: readonly CurrentTerm[];
 }
 
 /**
@@ -121,6 +136,15 @@ export function addTile(
       const below = both ? conductance[negative] as number
         : share * (solved ? solved.reference(r, slice) : encoding.reference[slice] as number);
       out.weights[at]! += ((conductance[own] as number) - below) / unit;
+      fill.law.forEach(({ power, coefficient }, i) => {
+        const c = (g: number): number => coefficient(g as Siemens);
+        // The other row of a pair gets the opposite voltage, of which even powers know nothing.
+        const taken = both ? c(cells[negative] as number) * (inRows ? (-1) ** (power + 1) : 1)
+          : below === 0 ? 0 : share * c(encoding.reference[slice] as number);
+        const volts = fill.config.input.readVolt ** (power - 1);
+        (out.terms[i] as MatrixTerm).weights[at]! +=
+          ((c(cells[own] as number) - taken) * volts) / unit;
+      });
       if (!out.variance) continue;
       const noise = (sigma: Float64Array | undefined): number =>
         (noiseOf(own, sigma) + (both ? noiseOf(negative, sigma) : 0)) / unit ** 2;

@@ -223,7 +223,7 @@ export class BlockRunner {
       throw new UserError(`the chip's converters take states, no ${odd}`, {
         place: this.block.name,
         remedy: "use an estimator with real nudges and no asymmetric correction, or --only with " +
-          "imperfections other than converters",
+          "imperfections other than converters and nonlinearity",
       });
     }
     if (!stencil.isComplex) return;

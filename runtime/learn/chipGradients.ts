@@ -52,6 +52,8 @@ export async function checkOnChip(
   const alone: AloneCheck[] = [];
   for (const imperfection of ["none", ...imperfectionNames] as const) {
     if (imperfection !== "none" && !chip.chip.imperfections[imperfection]) continue;
+    const isLinear = chip.chip.cells.currentVoltage.kind === "linear";
+    if (imperfection === "nonlinearity" && isLinear) continue;
     const { overall, boundaries } =
       await check(imperfection === "none" ? only() : only(imperfection));
     alone.push({ imperfection, overall, blocks: boundaries });

@@ -1,8 +1,8 @@
 /**
- * Products behind converters: what drives rows is rounded to the steps of the inputs, what columns
- * give to the codes of their converters. A rewrite of any graph that reads arrays (sweeps of free
- * and nudged phases in either direction, digital segments forward); gradients are taken of the
- * graphs as they were, which is straight-through.
+ * Products as a chip reads them: what drives rows is rounded to the steps of the inputs, what
+ * columns give to the codes of their converters; cells with a nonlinear law answer to amplitudes. A
+ * rewrite of any graph that reads arrays (sweeps of free and nudged phases in either direction,
+ * digital segments forward); gradients are taken of the graphs as they were: straight-through.
  *
  * A product is converted once, where the currents of its slices and row tiles come together;
  * `runtime/chip/simulatedGraph.ts` converts them one by one. Which ranges codes stand for is for
@@ -11,39 +11,55 @@
 import type { Builder } from "../../compiler/graph/builder.ts";
 import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { prune, rewrite } from "../../compiler/passes/rewrite.ts";
-import type { HybridTarget } from "../../targets/schema.ts";
+import type { WeightChip } from "../chip/chipWeights.ts";
 import type { CodeRange } from "../chip/converters.ts";
+import { cubicShare } from "../chip/nonlinear.ts";
 import { inputRange } from "../chip/passes.ts";
 import { placedProducts, type PlacedProduct } from "./placed.ts";
 
-/** The converters of a chip as a loop meets them. */
+/** The converters of a chip as a loop meets them, and the law of its cells. */
 export interface LoopConverters {
-  readonly input: CodeRange;
+  /** None where inputs are not rounded. */
+  readonly input: CodeRange | undefined;
   /** Whether rows can only be driven one way: a product's sign is then the digital side's. */
   readonly isUnsigned: boolean;
   /** None where words are sensed digitally, or every level has a code of its own. */
   readonly output: CodeRange | undefined;
+  /** s of I = g (v + s v^3), v in full scales of the input; 0 for linear cells. */
+  readonly cubic: number;
   /** Full scale: the largest that can be, or a share of what samples give. */
   readonly range: "max" | { readonly percentile: number };
 }
 
 /**
+ * How a chip reads its arrays; undefined where that is an exact product.
  * @param bits of inputs and outputs, instead of the target's
- * @throws UserError when the target's inputs have no meaning
+ * @throws UserError when the target's inputs have no meaning, or the law is more than a cube
  */
-export function loopConverters(target: HybridTarget, bits?: number): LoopConverters {
-  const { input, adc, encoding } = target;
+export function loopConverters(chip: WeightChip, bits?: number): LoopConverters | undefined {
+  const { target: { input, adc, encoding }, cells, imperfections } = chip;
+  const { coding, sliceBits, readVoltage } = input;
+  const cubic = cubicShare({
+    input: { coding, sliceBits: sliceBits.value, readVolt: readVoltage.value },
+    cells, imperfections,
+  });
+  const isUnsigned = input.sign === "unsigned" && imperfections.converters;
+  if (!imperfections.converters) {
+    return cubic === 0 ? undefined
+      : {
+        input: undefined, output: undefined, isUnsigned, cubic, range: { percentile: 1 },
+      };
+  }
   const { policy, percentile } = adc.range;
   const areApart = encoding.scheme !== "offset" &&
     (input.phases.value === 4 || encoding.subtract === "digital");
   const outputBits = bits ?? adc.bits.value;
   // Converters of one polarity each give their difference one bit more.
   const high = areApart ? 2 ** outputBits - 1 : Math.max(2 ** (outputBits - 1) - 1, 1);
-  const isExact = bits === undefined && (input.coding === "digital" || policy === "granular");
+  const isExact = bits === undefined && (coding === "digital" || policy === "granular");
   const steps = inputRange({ bits: bits ?? input.bits.value, sign: input.sign });
-  const isUnsigned = input.sign === "unsigned";
   return {
-    input: isUnsigned ? { ...steps, low: -steps.high } : steps, isUnsigned,
+    input: isUnsigned ? { ...steps, low: -steps.high } : steps, isUnsigned, cubic,
     output: isExact ? undefined : { low: -high, high },
     range: policy === "max" ? "max" : { percentile: percentile?.value ?? 1 },
   };
@@ -59,15 +75,15 @@ export const rangeName = (read: string): string => `chip.range ${read}`;
 export function rangeTensor(
   { input, output }: LoopConverters, full: { readonly input: number; readonly output: number },
 ): Float32Array {
-  const steps = (range: number, { high }: CodeRange): [number, number] =>
+  const steps = (range: number, high: number): [number, number] =>
     (range > 0 && Number.isFinite(range) ? [high / range, range / high] : [1, 1]);
   return Float32Array.of(
-    ...steps(full.input, input), ...output ? steps(full.output, output) : [1, 1]);
+    ...steps(full.input, input?.high ?? 1), ...steps(full.output, output?.high ?? 1));
 }
 
 /** The graph with its products of these parameters behind converters. */
 export function converted(
-  graph: Graph, parameters: ReadonlySet<string>, { input, output }: LoopConverters,
+  graph: Graph, parameters: ReadonlySet<string>, { input, output, cubic }: LoopConverters,
 ): Graph {
   const products = placedProducts(graph, parameters);
   const ranges = new Map<string, Value>();
@@ -81,18 +97,30 @@ export function converted(
     const product = products.get(node);
     if (!product) return undefined;
     const range = rangeOf(b, product.read);
-    const own = inputs.map((v, side) => (side === product.side ? v : coded(b, v, range, 0, input)));
+    const driven = (x: Value): Value => {
+      const held = input ? coded(b, x, range, 0, input) : x;
+      return cubic === 0 ? held : answered(b, held, range, input?.high ?? 1, cubic);
+    };
+    const own = inputs.map((v, side) => (side === product.side ? v : driven(v)));
     const y = b.add(node.op, own, node.attrs);
     return output ? coded(b, y, range, 2, output) : y;
   });
 }
 
+const numberOf = (b: Builder, range: Value, at: number): Value =>
+  b.reshape(b.slice(range, [at], [1]), []);
+
 /** clip(round(x steps)) units, with the two numbers at `at` of a range. */
 function coded(b: Builder, x: Value, range: Value, at: number, { low, high }: CodeRange): Value {
-  const number = (i: number): Value => b.reshape(b.slice(range, [at + i], [1]), []);
-  const code = b.unary("round", b.mul(x, number(0)));
+  const code = b.unary("round", b.mul(x, numberOf(b, range, at)));
   const clipped = b.min(b.max(code, b.full(code, low)), b.full(code, high));
-  return b.mul(clipped, number(1));
+  return b.mul(clipped, numberOf(b, range, at + 1));
+}
+
+/** x (1 + s v^2), v the input in full scales, of which each has so many steps. */
+function answered(b: Builder, x: Value, range: Value, steps: number, cubic: number): Value {
+  const v = b.mul(b.mul(x, numberOf(b, range, 0)), b.full(x, 1 / steps));
+  return b.mul(x, b.addition(b.full(x, 1), b.mul(b.mul(v, v), b.full(x, cubic))));
 }
 
 /** What a product of a graph is driven with and gives, as outputs of these names. */

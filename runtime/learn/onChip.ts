@@ -73,8 +73,8 @@ export class OnChip {
       : { running: model, origin: new Map(model.parameters.map(({ name }) => [name, name])) };
     this.model = running;
     this.#origin = origin;
-    if (!learning.chip.imperfections.converters) return;
-    const converters = loopConverters(learning.chip.target, learning.bits);
+    const converters = loopConverters(learning.chip, learning.bits);
+    if (!converters) return;
     const onArrays = new Set(running.parameters.map(({ name }) => name)
       .filter((name) => this.#placed.has(origin.get(name) as string)));
     this.#ranges = new Ranges(engine, running, solver, converters, onArrays);

@@ -119,11 +119,10 @@ export class Ranges {
   }
 
   #fullScale({ output, largest, bound }: Found): { input: number; output: number } {
-    const { range } = this.#converters;
-    return {
-      input: largest,
-      output: range === "max" ? largest * bound : output.percentile(range.percentile),
-    };
+    const { range, cubic } = this.#converters;
+    const linear = range === "max" ? largest * bound : output.percentile(range.percentile);
+    // A law that bends upwards gives more than the linear cells that were observed.
+    return { input: largest, output: linear * (1 + Math.max(cubic, 0)) };
   }
 }
 

@@ -7,14 +7,17 @@ import { tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { formClusters } from "../../../compiler/kernels/cluster.ts";
 import { formHybrid, type AnalogBlock } from "../../../compiler/partition/hybrid.ts";
 import { formUnits } from "../../../compiler/partition/units.ts";
+import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import type { BlockDescription } from "../../../runtime/chip/idealBlock.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import type { ChipSetting } from "../../../runtime/chip/programBlock.ts";
+import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { loadTarget, targetFromJson } from "../../../runtime/files/targetFiles.ts";
 import type { Device as CellDevice } from "../../../targets/device.ts";
 import type { HybridTarget } from "../../../targets/schema.ts";
 import { second } from "../../../targets/units.ts";
 import { Random } from "../../support/randomGraph.ts";
+import { loopsOf } from "./tileOracle.ts";
 
 /** What a test needs of a target. */
 export interface TestTarget {
@@ -163,4 +166,19 @@ export function compileBlock(
       noise: { temperature: temperature.value, bandwidth: bandwidth.value, read: read.value },
     },
   };
+}
+
+/** What a block gives on chip `trial`, its ranges set by the very inputs. */
+export async function runBlock(
+  { block, setting }: CompiledBlock, inputs: ReadonlyMap<string, Tensor>, size: number, trial = 0,
+): Promise<Float32Array> {
+  const device = new InterpreterDevice();
+  const chip = new BlockChip(device, block, setting);
+  chip.program(trial);
+  const { drive } = loopsOf(block.graph, block.crossbar.weights.name, inputs);
+  chip.seeInputs(drive.data as Float32Array);
+  chip.setRanges([]);
+  const out = await chip.read(await chip.run(inputs, 0, device.allocate(size)));
+  chip.release();
+  return out.slice();
 }

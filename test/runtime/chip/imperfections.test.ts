@@ -13,25 +13,11 @@ import { InterpreterDevice } from "../../../runtime/device/interpreter/interpret
 import { siemens } from "../../../targets/units.ts";
 import { hybridNames } from "../../compiler/emit/crossbar/blocks.ts";
 import {
-  compileBlock, product, randomCases, testTarget, type CompiledBlock,
+  compileBlock, product, randomCases, runBlock, testTarget, type CompiledBlock,
 } from "./blocks.ts";
 import { afterProduct, loopsOf, oracleProduct, type OracleChip } from "./tileOracle.ts";
 
 const device = new InterpreterDevice();
-type Inputs = ReadonlyMap<string, Tensor>;
-
-async function runBlock(
-  { block, setting }: CompiledBlock, inputs: Inputs, size: number, trial = 0,
-): Promise<Float32Array> {
-  const chip = new BlockChip(device, block, setting);
-  chip.program(trial);
-  const { drive } = loopsOf(block.graph, block.crossbar.weights.name, inputs);
-  chip.seeInputs(drive.data as Float32Array);
-  chip.setRanges([]);
-  const out = await chip.read(await chip.run(inputs, 0, device.allocate(size)));
-  chip.release();
-  return out.slice();
-}
 
 const magnitude = (xs: ArrayLike<number>): number =>
   Math.max(0, ...Array.from(xs, (x) => Math.abs(x)));
@@ -222,7 +208,7 @@ describe("the switches", () => {
   it("turn on what is named and nothing else", () => {
     expect(imperfections(["wires", "levels"])).toEqual({
       levels: true, programming: false, drift: false, stuck: false, readNoise: false,
-      converters: false, wires: true,
+      converters: false, nonlinearity: false, wires: true,
     });
     expect(Object.values(imperfections()).every(Boolean)).toBe(true);
   });

@@ -60,7 +60,7 @@ it.each([[false], [true]])("are products of pairs (converters %s)", (converters)
   const { block, setting: { config } } = compileBlock(graph, testTarget("hermes-pcm"), []);
   const plan: ProductPlan = {
     config, layout: layoutOf(config, block.crossbar), passes: passesOf(config), converters,
-    noise: true, mismatch: false, sensed: false, digitalZero: 0,
+    noise: true, mismatch: false, sensed: false, powers: [], digitalZero: 0,
   };
   const place = findHeart(block.graph, block.crossbar.weights.name);
   const made = converters ? simulatedGraph(block.graph, place, plan, false)

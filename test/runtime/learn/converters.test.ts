@@ -4,9 +4,9 @@ import { smoothSigmoid } from "../../../compiler/energy/units.ts";
 import { Builder } from "../../../compiler/graph/builder.ts";
 import { tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { buildFfEbm } from "../../../models/ffEbm.ts";
-import { imperfections } from "../../../runtime/chip/imperfections.ts";
+import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import {
-  checkGradients, type CheckRequest, type GradientCheck,
+  checkGradients, gradientChecker, type CheckRequest, type GradientCheck,
 } from "../../../runtime/learn/check.ts";
 import {
   checkOnChip, neededBits, triedBits, type PrecisionCheck,
@@ -24,12 +24,10 @@ import { testTarget } from "../chip/blocks.ts";
 import { densePlan, randomData, randomParameters, toRest } from "./support.ts";
 
 const engine = referenceEngine("f64");
-const codes = (bits: number): LoopConverters => {
-  const high = 2 ** (bits - 1) - 1;
-  return {
-    input: { low: -high, high }, output: { low: -high, high }, isUnsigned: false,
-    range: { percentile: 1 },
-  };
+const highest = (bits: number): number => 2 ** (bits - 1) - 1;
+const codes = (bits: number, cubic = 0): LoopConverters => {
+  const both = { low: -highest(bits), high: highest(bits) };
+  return { input: both, output: both, isUnsigned: false, cubic, range: { percentile: 1 } };
 };
 
 describe("a product behind converters", () => {
@@ -60,23 +58,28 @@ describe("a product behind converters", () => {
     Array.from({ length: N * columns }, (_, i) => of(Math.floor(i / columns), i % columns));
   const at = ({ data }: Tensor, i: number): number => data[i] as number;
 
-  it.each([3, 5, 8])("rounds and clips as the host does, at %i bits", async (bits) => {
-    const converters = codes(bits);
+  it.each([
+    [3, 0], [5, 0], [8, 0], [6, -0.25], [6, 0.4],
+  ])("rounds, answers and clips as the host does: %i bits, cube %d", async (bits, cubic) => {
+    const converters = codes(bits, cubic);
     // Ranges that clip a share of either side.
     const full = { input: 1, output: 1.5 };
     const [inSteps, inUnit, outSteps, outUnit] = rangeTensor(converters, full) as unknown as
       [number, number, number, number];
-    const { high } = converters.input;
+    const high = highest(bits);
     const clip = (v: number): number => Math.min(Math.max(v, -high), high);
     const expected = each((n, c) => {
       let sum = 0;
       for (let k = 0; k < rows; k++) {
-        sum += clip(Math.round(at(x, n * rows + k) * inSteps)) * inUnit * at(w, k * columns + c);
+        const code = clip(Math.round(at(x, n * rows + k) * inSteps));
+        const answer = code * inUnit * (1 + cubic * (code / high) ** 2);
+        sum += answer * at(w, k * columns + c);
       }
       return clip(Math.round(sum * outSteps)) * outUnit;
     });
     const found = await run(converters, full);
-    expected.forEach((y, i) => expect(found[i]).toBeCloseTo(y, 12));
+    // Ranges are held in float32.
+    expected.forEach((y, i) => expect(found[i]).toBeCloseTo(y, 6));
     const edge = high * outUnit;
     expect(expected.some((y) => Math.abs(y) === edge)).toBe(true);
   });
@@ -103,18 +106,20 @@ describe("a product behind converters", () => {
 
 describe("the converters of a target", () => {
   it("have its bits and its policy", () => {
-    const of = (name: string, changes = {}): LoopConverters =>
-      loopConverters(testTarget(name, changes).target);
+    const of = (
+      name: string, bits?: number, only: readonly Imperfection[] = ["converters"],
+    ): LoopConverters | undefined => loopConverters(
+      { ...testTarget(name), imperfections: imperfections(only), seed: 1 }, bits);
     expect(of("neurram-rram")).toEqual({
       input: { low: -31, high: 31 }, output: { low: -127, high: 127 }, isUnsigned: false,
-      range: { percentile: 0.999 },
+      cubic: 0, range: { percentile: 0.999 },
     });
+    expect(of("neurram-rram", 8, ["levels", "nonlinearity"])).toBeUndefined();
     // A code per level loses nothing; sensed words are never converted.
-    expect(of("isaac-rram").output).toBeUndefined();
-    expect(of("ternary-2t2r-rram").output).toBeUndefined();
-    expect(of("hermes-pcm").output).toEqual({ low: -255, high: 255 });
-    expect(loopConverters(testTarget("isaac-rram").target, 5).output)
-      .toEqual({ low: -15, high: 15 });
+    expect(of("isaac-rram")!.output).toBeUndefined();
+    expect(of("ternary-2t2r-rram")!.output).toBeUndefined();
+    expect(of("hermes-pcm")!.output).toEqual({ low: -255, high: 255 });
+    expect(of("isaac-rram", 5)!.output).toEqual({ low: -15, high: 15 });
   });
 });
 
@@ -168,10 +173,11 @@ describe("ranges", () => {
 
 describe("gradients behind converters", () => {
   it("come to those without as bits are added", async () => {
-    const { overall: plain } = await checkGradients(request(0.05));
+    const check = await gradientChecker(request(0.05));
+    const { overall: plain } = await check();
     const errors: number[] = [];
     for (const bits of [12, 16, 20]) {
-      const { overall } = await checkGradients({ ...request(0.05), chip: chip(bits) });
+      const { overall } = await check(chip(bits));
       errors.push(Math.abs(overall.relativeError - plain.relativeError));
     }
     // Four bits are a factor of 16; what rounding comes to is partly chance.
