@@ -121,6 +121,12 @@ export async function openSimulator(
 ): Promise<ChipSimulator | undefined> {
   const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
+  if (source && runInterval !== undefined && source.cells.read.kind !== "flicker") {
+    throw new UserError(`has cells (${source.cells.name}) whose read noise has no 1/f spectrum`, {
+      place: `${artifact.directory}: device`,
+      remedy: "Leave --read-interval out, or compile for cells that have one, such as pcm-hermes.",
+    });
+  }
   const known = source && faults !== undefined
     ? parseFaultMap(await readJson(faults), source.config, faults) : undefined;
   return (

@@ -7,7 +7,9 @@ import { noiseOverRuns } from "../../../runtime/chip/programBlock.ts";
 import type { Device } from "../../../runtime/device/device.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { readSigma } from "../../../targets/deviceModel.ts";
-import { second, type Hertz, type Second, type Siemens } from "../../../targets/units.ts";
+import {
+  second, type Hertz, type Ratio, type Second, type Siemens,
+} from "../../../targets/units.ts";
 import {
   compileBlock, product, testTarget, type CompiledBlock, type TestTarget,
 } from "./blocks.ts";
@@ -223,7 +225,7 @@ describe("with a time from run to run", () => {
 
   it("noise slower than a run is correlated by its formula, the rest is fresh", async () => {
     const plain = compileBlock(graph, targets["hermes-pcm"]!, ["levels", "readNoise"], options);
-    const noise = { ...plain.setting.noise, bandwidth: 0 as Hertz, read: 0 };
+    const noise = { ...plain.setting.noise, bandwidth: 0 as Hertz, read: 0 as Ratio };
     const setting = { ...plain.setting, noise, runInterval: second(1e-3) };
     const { lasting, fresh } = noiseOverRuns(setting);
     expect(lasting.length).toBeGreaterThan(3);
