@@ -2,6 +2,8 @@
  * `simulate` as a function: a data set through the digital program, the ideal chip and the
  * simulated chip. Every chip accuracy is of a chip that was programmed (and aged, if asked).
  */
+import { artifactFiles } from "../../compiler/artifact/plan.ts";
+import { parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { addScores, statisticsOf, type BlockStatistics } from "../chip/score.ts";
 import type { WriteReport } from "../chip/writeVerify.ts";
@@ -105,7 +107,7 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
       },
       blocks: statisticsOf(addScores(chip.slice(0, request.trials).map((r) => r.scores))),
       ...(writes.length > 0 ? { writes } : {}),
-      notes: notesOn(request, has),
+      notes: [...notesOn(request, has), ...has ? copiesNote(runner.artifact.crossbars) : []],
       seconds: {
         digital: digital.seconds, ideal: ideal.seconds,
         chip: chip.reduce((sum, r) => sum + r.seconds, 0),
@@ -114,6 +116,14 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
   } finally {
     runner.close();
   }
+}
+
+/** Copies of a layer share its products; one of each is programmed. */
+function copiesNote(crossbars: unknown): string[] {
+  const { blocks } = parseCrossbars(crossbars, artifactFiles.crossbars);
+  const copied = blocks.filter(({ replicas = 1 }) => replicas > 1).map(({ id }) => id);
+  return copied.length === 0 ? [] : [`of the copies of ${copied.join(", ")} one each is ` +
+    "simulated: the others are counted, and differ from it by draws of their own"];
 }
 
 function notesOn({ time, repair }: SimulateRequest, isProgrammed: boolean): string[] {

@@ -1,6 +1,10 @@
 /** What `compile` says of a placement: the measure minimised, copies, and what does not fit. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compileModel } from "../../../runtime/api/compileModel.ts";
+import { simulate } from "../../../runtime/api/simulate.ts";
 import { compileCommand, compileReport } from "../../../runtime/cli/commands/compile.ts";
 import { invoke } from "../../../runtime/cli/program.ts";
 
@@ -28,6 +32,21 @@ describe("the table of a placement", () => {
     expect(result.plan.tiles).toBe(one.plan.tiles + 3);
     expect(result.plan.cost.latencyS).toBeLessThan(one.plan.cost.latencyS);
     expect(result.plan.cost.areaM2).toBeGreaterThan(one.plan.cost.areaM2);
+  });
+
+  it("is simulated with one copy of each, which the result says", async () => {
+    const out = join(mkdtempSync(join(tmpdir(), "crosstie-copies-")), "lenet");
+    await compileModel({
+      model: lenet, target: "neurram-rram", analog: "all", replicas: { exactly: { "/0/Conv": 4 } },
+      out,
+    });
+    const { notes } = await simulate({
+      directory: out, data: "mnist:test[0:2]", trials: 1, seed: 1, device: "wasm",
+      only: ["levels"],
+    });
+    expect(notes.filter((note) => /of the copies of a0 one each is simulated/.test(note)))
+      .toHaveLength(1);
+    rmSync(out, { recursive: true });
   });
 });
 
