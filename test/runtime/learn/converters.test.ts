@@ -6,7 +6,7 @@ import { tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
 import { buildFfEbm } from "../../../models/ffEbm.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import {
-  checkGradients, gradientChecker, type CheckRequest, type GradientCheck,
+  checkGradients, gradientChecker, type CheckRequest,
 } from "../../../runtime/learn/check.ts";
 import {
   checkOnChip, neededBits, triedBits, type PrecisionCheck,
@@ -187,18 +187,23 @@ describe("gradients behind converters", () => {
   });
 
   it("are the worse the weaker the nudge is, and are told how many bits it needs", async () => {
-    const { alone, precision, neededBits: bits } = await checkOnChip(request(0.05), chip());
+    const one = buildFfEbm(densePlan(5, [[5, 4]], 3, smoothSigmoid)).model;
+    const random = randomParameters(one, 1);
+    const of = (beta: number): CheckRequest => ({
+      ...request(beta), model: one,
+      parameters: new Map(one.parameters.map(({ name, shape }) =>
+        [name, tensor("float32", shape, random.get(name) as Float64Array)])),
+    });
+    const { alone, precision, neededBits: bits } = await checkOnChip(of(0.05), chip());
     expect(alone?.map(({ imperfection }) => imperfection)).toEqual(["none", "converters"]);
     expect(precision?.map((row) => row.bits)).toEqual([...triedBits]);
     expect(neededBits(precision!, alone![0]!)).toBe(bits);
-    // Two blocks, the second with a hidden layer: little of the nudge is left at the first.
-    expect(bits).toBeGreaterThan(8);
-    const last = ({ boundaries }: GradientCheck): number =>
-      boundaries.find(({ name }) => name === "block1")!.cosine;
-    const at = async (beta: number): Promise<number> =>
-      last(await checkGradients({ ...request(beta), chip: chip(8) }));
-    expect(await at(0.002)).toBeLessThan(await at(0.2) - 0.1);
-  });
+    expect(bits).toBeGreaterThan(4);
+    const weak = await checkGradients({ ...of(0.0005), chip: chip(6) });
+    const strong = precision!.find((row) => row.bits === 6)!;
+    expect(weak.boundaries[0]!.cosine).toBeLessThan(strong.blocks[0]!.cosine - 0.1);
+    // Nine relaxations to rest in float64: seconds, minutes on a machine that has other work.
+  }, 120_000);
 
   it.each<[number | null, number[]]>([
     [4, [0.95, 0.96, 0.97]], [6, [0.9, 0.99, 0.96]], [null, [0.96, 0.96, 0.9]],
