@@ -37,9 +37,9 @@ export function paired(product: Product): Product | undefined {
   };
 }
 
-/** An even axis, innermost first; else the one that loses least by a half-filled last pair. */
+/** An even axis, innermost first; or the only one, whose last pair may be half filled. */
 function halvable(axes: readonly NumberedAxis[]): NumberedAxis | undefined {
   const known = axes.filter((a) => typeof a.extent === "number" && a.extent > 1);
-  return known.findLast((a) => (a.extent as number) % 2 === 0) ??
-    known.toSorted((x, y) => (y.extent as number) - (x.extent as number))[0];
+  const even = known.findLast((a) => (a.extent as number) % 2 === 0);
+  return even ?? (axes.length === 1 ? known[0] : undefined);
 }

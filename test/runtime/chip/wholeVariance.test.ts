@@ -1,13 +1,18 @@
 /** Variances in small integers: what they add up to, against exact sums, within what is stated. */
 import { describe, expect, it } from "vitest";
 import { emitWasm } from "../../../compiler/emit/wasm/emit.ts";
+import { Builder } from "../../../compiler/graph/builder.ts";
+import { symbol } from "../../../compiler/graph/dim.ts";
 import { buildProgram } from "../../../compiler/kernels/program.ts";
+import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import { foldedGraph } from "../../../runtime/chip/foldedProduct.ts";
 import { layoutOf } from "../../../runtime/chip/layout.ts";
 import { findHeart } from "../../../runtime/chip/operand.ts";
 import { passesOf } from "../../../runtime/chip/passes.ts";
 import { simulatedGraph, type ProductPlan } from "../../../runtime/chip/simulatedGraph.ts";
 import { powerSteps, SQUARE_STEPS, wholeVariances } from "../../../runtime/chip/wholeVariance.ts";
+import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
+import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
 import { Random } from "../../support/randomGraph.ts";
 import { compileBlock, product, testTarget } from "./blocks.ts";
 
@@ -71,4 +76,35 @@ it.each([[false], [true]])("are products of pairs (converters %s)", (converters)
   const floats = strategies.filter((s) => s.startsWith("packed 4x12")).length;
   expect(pairs).toBe(converters ? plan.passes.length : 1);
   expect(floats).toBe(pairs);
+});
+
+it.each([[1, 5], [3, 3], [2, 4]])("of %i channels and %i taps are the same on WASM", async (
+  channels, taps,
+) => {
+  const b = new Builder("conv");
+  const x = b.input("x", { dtype: "float32", shape: [symbol("N"), channels, 8, 8] });
+  const w = b.constant(random.tensor([6, channels, taps, taps]), "w");
+  const edge = taps - 1;
+  const y = b.add("conv", [x, w], {
+    strides: [1, 1], dilations: [1, 1], low: [edge, edge], high: [0, 0], groups: 1,
+  });
+  const { block, setting } = compileBlock(b.finish([{ name: "y", value: y }]),
+    testTarget("neurram-rram"), ["readNoise", "converters"]);
+  const images = random.tensor([4, channels, 8, 8], -0.5, 1);
+  const count = 4 * 6 * 8 * 8;
+  const found: Float32Array[] = [];
+  for (const device of [new InterpreterDevice(), await openWasmDevice()]) {
+    const chip = new BlockChip(device, block, setting);
+    chip.program(0);
+    chip.seeInputs(images.data as Float32Array);
+    chip.setRanges(passesOf(setting.config).map(() => [30]));
+    const out = await chip.run(new Map([["x", images]]), 0, device.allocate(count));
+    found.push((await chip.read(out)).slice());
+    chip.release();
+  }
+  const [interpreted, wasm] = found as [Float32Array, Float32Array];
+  const step = Math.max(...interpreted.map(Math.abs)) / 2 ** 8;
+  // Floats differ in their last places, so that a code may fall on either side of a step.
+  const others = interpreted.filter((v, i) => !(Math.abs(v - (wasm[i] as number)) < step / 100));
+  expect(others.length).toBeLessThan(count / 200);
 });

@@ -98,15 +98,32 @@ describe("matrix products", () => {
   });
 });
 
-it("convolutions are pairs of channels, or of taps", async () => {
-  for (const [channels, taps] of [[4, 3], [3, 3], [1, 3], [5, 2]] as const) {
-    const [x, w] = [values("uint8", [2, channels, 9, 11]), values("int8", [6, channels, taps, 3])];
-    const { way, out, expected } = await both((b, v, m) => b.add("conv", [wide(b, v), wide(b, m)], {
-      strides: [1, 2], dilations: [1, 1], low: [1, 1], high: [0, 1], groups: 1,
+describe("convolutions", () => {
+  const conv = async (channels: number, taps: readonly [number, number], low: number) => {
+    const [x, w] = [values("uint8", [2, channels, 9, 11]), values("int8", [6, channels, ...taps])];
+    return both((b, v, m) => b.add("conv", [wide(b, v), wide(b, m)], {
+      strides: [1, 2], dilations: [1, 1], low: [low, low], high: [low - 1, low], groups: 1,
     }), [symbol("N"), channels, 9, 11], x, w);
-    expect(way).toContain("packed pairs");
-    expect(out).toEqual(expected);
-  }
+  };
+
+  it.each([
+    [4, [3, 3]], [3, [3, 4]], [1, [4, 3]], [5, [2, 3]], [1, [1, 9]], [7, [1, 1]], [1, [9, 1]],
+  ] as const)("of %i channels and taps %j are pairs", async (channels, taps) => {
+    for (const low of [1, 2]) {
+      const { way, out, expected } = await conv(channels, taps, low);
+      expect(way).toContain("packed pairs");
+      expect(out).toEqual(expected);
+    }
+  });
+
+  it.each([[1, [5, 5]], [3, [3, 3]], [1, [3, 5]]] as const)(
+    "of %i channels and taps %j, all odd, are not, and are right", async (channels, taps) => {
+      for (const low of [1, 2]) {
+        const { way, out, expected } = await conv(channels, taps, low);
+        expect(way).not.toContain("pairs");
+        expect(out).toEqual(expected);
+      }
+    });
 });
 
 it("kernels read back from a file are computed the same way", async () => {
