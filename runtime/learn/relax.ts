@@ -2,9 +2,13 @@
  * Relaxation: a sweep graph run again and again on two sets of tensors, either a fixed number of
  * times or until no unit moves by more than a tolerance, with a cap. The residual is computed after
  * the last sweep in the one case and every few sweeps in the other; nothing else is read back.
+ *
+ * A sweep that reads none of the states it moves (a block of one layer without couplings to
+ * itself) has found them after one run: another would write the same numbers, so there is none.
  */
 import { UserError } from "../../compiler/errors.ts";
 import { afterName, residualGraph, residualName } from "../../compiler/energy/sweep.ts";
+import { dependsOn } from "../../compiler/energy/field.ts";
 import type { Graph } from "../../compiler/graph/graph.ts";
 import { releaseAll, type Engine, type Held, type HeldMap, type Prepared } from "./engine.ts";
 
@@ -30,18 +34,25 @@ export interface Relaxed {
   readonly residual: number;
 }
 
-/** A sweep made ready, and the residual of two successive sets of states. */
+/** A sweep made ready. */
 export interface Sweep {
   readonly step: Prepared;
-  readonly residual: Prepared;
+  /** Of two successive sets of states; none where one run finds them, whatever they were. */
+  readonly residual: Prepared | undefined;
   readonly place: string;
 }
 
 export async function prepareSweep(engine: Engine, graph: Graph, place: string): Promise<Sweep> {
   return {
     step: await engine.prepare(graph),
-    residual: await engine.prepare(residualGraph(graph)), place,
+    residual: isDirect(graph) ? undefined : await engine.prepare(residualGraph(graph)), place,
   };
+}
+
+function isDirect({ inputs, outputs }: Graph): boolean {
+  const moved = new Set(outputs.map(({ name }) => name));
+  const states = inputs.filter(({ name }) => moved.has(name));
+  return outputs.every(({ value }) => states.every((state) => !dependsOn(value, state)));
 }
 
 /**
@@ -52,6 +63,7 @@ export async function relax(
   engine: Engine, sweep: Sweep, inputs: HeldMap, options: RelaxOptions,
 ): Promise<Relaxed> {
   const { sweeps, tolerance, checkEvery = 8, rounding = 0 } = options;
+  if (!sweep.residual) return { states: await sweep.step.run(inputs), sweeps: 1, residual: 0 };
   const isDue = (t: number): boolean => t === sweeps ||
     (tolerance !== undefined && t % checkEvery === 0);
   let now = new Map<string, Held>();
