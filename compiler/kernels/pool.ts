@@ -55,10 +55,17 @@ interface Term { readonly e: Expr; readonly c: number }
 
 export class ExprPool {
   readonly #nodes = new Map<string, Expr>();
+  /** By id. Ids tell nodes apart within one pool only, so operands of another one are refused. */
+  readonly #all: Expr[] = [];
   /** Nodes that depend on memory. */
   readonly #data = new Set<Expr>();
 
   #intern(shape: Shape, range?: Range): Expr {
+    for (const operand of operandsOf(shape as Expr)) {
+      if (this.#all[operand.id] !== operand) {
+        throw new InternalError("a kernel expression of nodes from two pools");
+      }
+    }
     const parts: (string | number)[] = [shape.kind, shape.type];
     switch (shape.kind) {
       case "const": parts.push(Object.is(shape.value, -0) ? "-0" : shape.value); break;
@@ -77,6 +84,7 @@ export class ExprPool {
     const [min, max] = range ?? this.#rangeOf(shape);
     const made = { ...shape, min, max, id: this.#nodes.size } as Expr;
     this.#nodes.set(key, made);
+    this.#all.push(made);
     const isData = made.kind === "load" || made.kind === "acc";
     if (isData || operandsOf(made).some((o) => this.#data.has(o))) this.#data.add(made);
     return made;

@@ -145,7 +145,14 @@ function linearSites(roots: readonly Expr[]): Map<number, Dim>[] {
   return sites;
 }
 
-/** Copies an expression into a pool with other expressions for its axes. */
+/** The same axis in a pool; one of extent 1 is no axis, so 0 is the last index of an empty one. */
+const axisOf = (pool: ExprPool, { axis, max }: Expr & { kind: "axis" }): Expr =>
+  pool.axis(axis, max === 0 ? 0 : max + 1);
+
+/**
+ * Copies an expression into a pool, with other expressions of that pool for some of its axes. The
+ * other axes are copied too: a node that stayed in its old pool could be taken for another one.
+ */
 export function substitute(
   pool: ExprPool, root: Expr, axes: ReadonlyMap<number, Expr>, made = new Map<Expr, Expr>(),
 ): Expr {
@@ -159,7 +166,7 @@ export function substitute(
   const build = (e: Expr): Expr => {
     switch (e.kind) {
       case "const": return pool.const(e.value, e.type);
-      case "axis": return axes.get(e.axis) ?? e;
+      case "axis": return axes.get(e.axis) ?? axisOf(pool, e);
       case "size": return pool.size(e.dim);
       case "acc": return pool.acc(e.type);
       case "load": return pool.load(e.buffer, copy(e.index), e.type, [e.min, e.max]);

@@ -37,9 +37,9 @@ export function paired(product: Product): Product | undefined {
   };
 }
 
-/** An even axis, innermost first; or the only one, whose last pair may be half filled. */
+/** An even axis, innermost first; else the longest, whose last pair is half filled. */
 function halvable(axes: readonly NumberedAxis[]): NumberedAxis | undefined {
   const known = axes.filter((a) => typeof a.extent === "number" && a.extent > 1);
   const even = known.findLast((a) => (a.extent as number) % 2 === 0);
-  return even ?? (axes.length === 1 ? known[0] : undefined);
+  return even ?? known.toSorted((x, y) => (y.extent as number) - (x.extent as number))[0];
 }

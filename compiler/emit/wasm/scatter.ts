@@ -6,7 +6,7 @@ import type { ScatterKind } from "../../graph/graph.ts";
 import type { Expr, ExprBinary } from "../../kernels/expr.ts";
 import type { ScatterBody } from "../../kernels/kernel.ts";
 import { ExprPool } from "../../kernels/pool.ts";
-import { numbered } from "./axes.ts";
+import { numbered, substitute } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Value } from "./code.ts";
 import { bindingOf, laneLoop, type Bindings } from "./loops.ts";
@@ -23,7 +23,10 @@ export function emitScatter(body: ScatterBody): Emission {
   const { rows, columns, updates, op, target, output } = body;
   const pool = new ExprPool();
   // A buffer holds bool as i32, and so does this kernel while it combines.
-  const stored = (e: Expr): Expr => (e.type === "bool" ? pool.cast(e, "i32") : e);
+  const stored = (given: Expr): Expr => {
+    const e = substitute(pool, given, new Map());
+    return e.type === "bool" ? pool.cast(e, "i32") : e;
+  };
   const [initial, update] = [stored(body.initial), stored(body.update)];
   const index = pool.add(
     pool.mul(pool.axis(ROW, rows.extent), pool.size(columns.extent)),

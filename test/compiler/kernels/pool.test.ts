@@ -280,3 +280,12 @@ describe("float constants", () => {
     expect(pool.binary("add", x, f(0)).kind).toBe("binary");
   });
 });
+
+it("refuses nodes of another pool, whose ids mean other nodes here", () => {
+  const [pool, other] = [new ExprPool(), new ExprPool()];
+  const mine = pool.axis(0, 4);
+  const foreign = other.axis(1, 4);
+  expect(foreign.id).toBe(mine.id);
+  expect(() => pool.add(mine, foreign)).toThrow(/two pools/);
+  expect(() => pool.load(0, foreign, "f32")).toThrow(/two pools/);
+});

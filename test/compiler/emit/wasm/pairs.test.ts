@@ -108,6 +108,7 @@ describe("convolutions", () => {
 
   it.each([
     [4, [3, 3]], [3, [3, 4]], [1, [4, 3]], [5, [2, 3]], [1, [1, 9]], [7, [1, 1]], [1, [9, 1]],
+    [1, [5, 5]], [3, [3, 3]], [1, [3, 5]],
   ] as const)("of %i channels and taps %j are pairs", async (channels, taps) => {
     for (const low of [1, 2]) {
       const { way, out, expected } = await conv(channels, taps, low);
@@ -116,14 +117,25 @@ describe("convolutions", () => {
     }
   });
 
-  it.each([[1, [5, 5]], [3, [3, 3]], [1, [3, 5]]] as const)(
-    "of %i channels and taps %j, all odd, are not, and are right", async (channels, taps) => {
-      for (const low of [1, 2]) {
-        const { way, out, expected } = await conv(channels, taps, low);
-        expect(way).not.toContain("pairs");
-        expect(out).toEqual(expected);
-      }
-    });
+  it("of random windows, spelled out, odd in every axis or not, are pairs", async () => {
+    for (let i = 0; i < 60; i++) {
+      const odd = (most: number): number => 2 * random.int(0, most) + 1;
+      const size = i % 4 === 0 ? (): number => random.int(1, 5) : (): number => odd(2);
+      const [channels, taps] = [size(), [size() + 6, size()]];
+      const [low, high] = [0, 1].map(() => taps.map((n) => random.int(0, n - 1))) as
+        [number[], number[]];
+      const strides = [random.int(1, 2), random.int(1, 2)];
+      const [x, w] = [values("int16", [3, channels, 14, 9]),
+        values("int16", [random.int(5, 9), channels, ...taps])];
+      const { way, out, expected } = await both((b, v, m) => {
+        const padded = b.pad(wide(b, v), [0, 0, ...low], [0, 0, ...high], 0);
+        const windows = b.add("window", [padded], { sizes: taps, strides, dilations: [1, 1] });
+        return b.dot(wide(b, m), b.transpose(windows, [1, 4, 5, 0, 2, 3]), 0, 3);
+      }, [symbol("N"), channels, 14, 9], x, w);
+      expect(way, `window ${i}`).toContain("packed pairs");
+      expect(out, `window ${i}`).toEqual(expected);
+    }
+  });
 });
 
 it("kernels read back from a file are computed the same way", async () => {
