@@ -4,12 +4,17 @@
  */
 import { join } from "node:path";
 import { artifactFiles } from "../../compiler/artifact/plan.ts";
-import { parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
+import type { Plan } from "../../compiler/artifact/plan.ts";
+import {
+  configsOf, parseCrossbars, type CrossbarConfig,
+} from "../../compiler/emit/crossbar/config.ts";
 import { InternalError, UserError } from "../../compiler/errors.ts";
 import { parseGraph } from "../../compiler/graph/parse.ts";
 import { parseDevice, parseTarget } from "../../targets/target.ts";
 import { second } from "../../targets/units.ts";
-import { ChipSimulator, IdealChip, type ChipSource } from "../chip/chipSimulator.ts";
+import {
+  ChipSimulator, IdealChip, type ChipSource, type Home, type PlacedBlock,
+} from "../chip/chipSimulator.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { parseFaultMap } from "../chip/faults.ts";
 import {
@@ -47,41 +52,28 @@ export interface ChipRequest {
   readonly runInterval?: number;
 }
 
-/** What the artifact says of its chip; undefined when every unit is digital. */
+/** What the artifact says of its chips; undefined when every unit is digital. */
 export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | undefined> {
   const { plan, directory, crossbars, conductancesPath } = artifact;
   if (crossbars === undefined || conductancesPath === undefined) return undefined;
   const place = join(directory, artifactFiles.plan);
-  const config = parseCrossbars(crossbars, join(directory, artifactFiles.crossbars));
-  if (config.others !== undefined) {
-    throw new UserError("has blocks on several targets, and a chip is simulated alone", {
-      place,
-      remedy: "Compile for one of the targets, or run it digitally with --chip none.",
-    });
-  }
-  const target = parseTarget(plan.target, `${place}: target`);
-  if (target.kind !== "hybrid" || plan.device === undefined) {
-    throw new UserError("has crossbars, but its target has none", {
-      place,
-      remedy: "Compile the model again with crosstie compile.",
-    });
-  }
-  const blocks = config.blocks.map((crossbar) => {
-    const segment = plan.segments.find((s) => s.id === crossbar.id);
-    if (segment?.graph === undefined) {
-      throw new UserError(`has no graph for the block ${crossbar.id}`, {
-        place,
-        remedy: "Compile the model again with crosstie compile.",
-      });
-    }
-    const source = `${place}: graph of ${crossbar.id}`;
-    return { crossbar, graph: parseGraph(segment.graph, artifact.weights, source) };
+  const configs = configsOf(parseCrossbars(crossbars, join(directory, artifactFiles.crossbars)));
+  const homes = new Map(configs.flatMap((config) => {
+    const home = homeOf(plan, config, place);
+    return config.blocks.map((crossbar) => [crossbar.id, { crossbar, home }] as const);
+  }));
+  const blocks = plan.segments.flatMap(({ id, graph }): PlacedBlock[] => {
+    const placed = homes.get(id);
+    if (placed === undefined) return [];
+    homes.delete(id);
+    if (graph === undefined) throw stale(`has no graph for the block ${id}`, place);
+    const source = `${place}: graph of ${id}`;
+    return [{ ...placed, graph: parseGraph(graph, artifact.weights, source) }];
   });
+  const [left] = homes.keys();
+  if (left !== undefined) throw stale(`has no graph for the block ${left}`, place);
   const tensors = await readTensors(conductancesPath);
   return {
-    config,
-    target,
-    cells: parseDevice(plan.device, `${place}: device`),
     blocks,
     read: (name) => {
       const held = tensors.get(name);
@@ -90,6 +82,24 @@ export async function chipSourceOf(artifact: Artifact): Promise<ChipSource | und
     },
   };
 }
+
+/** The target that a configuration is of, by its name. */
+function homeOf(
+  { target, device, others = [] }: Plan, config: CrossbarConfig, place: string,
+): Home {
+  const all = [{ target, device, at: place },
+    ...others.map((other, i) => ({ ...other, at: `${place}: others.${i}` }))];
+  const found = all.find((one) => one.target.name === config.target.name);
+  if (!found) throw stale(`has crossbars of ${config.target.name}, none of its targets`, place);
+  const held = parseTarget(found.target, `${found.at}: target`);
+  if (held.kind !== "hybrid" || found.device === undefined) {
+    throw stale("has crossbars, but its target has none", place);
+  }
+  return { config, target: held, cells: parseDevice(found.device, `${found.at}: device`) };
+}
+
+const stale = (message: string, place: string): UserError =>
+  new UserError(message, { place, remedy: "Compile the model again with crosstie compile." });
 
 /** @throws UserError when a name is not that of an imperfection */
 export function chosenImperfections(
@@ -112,6 +122,10 @@ function namesOf(names: readonly string[], place: string): readonly Imperfection
   });
 }
 
+/** The configurations of the targets that hold blocks. */
+export const configsIn = ({ blocks }: ChipSource): CrossbarConfig[] =>
+  [...new Set(blocks.map(({ home }) => home.config))];
+
 /** The simulated chip of an artifact; undefined when it has no analog block. */
 export async function openSimulator(
   artifact: Artifact,
@@ -121,14 +135,16 @@ export async function openSimulator(
 ): Promise<ChipSimulator | undefined> {
   const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
-  if (source && runInterval !== undefined && source.cells.read.kind !== "flicker") {
-    throw new UserError(`has cells (${source.cells.name}) whose read noise has no 1/f spectrum`, {
+  const cells = (source?.blocks ?? []).map(({ home }) => home.cells);
+  const steady = cells.find(({ read }) => read.kind !== "flicker");
+  if (runInterval !== undefined && steady) {
+    throw new UserError(`has cells (${steady.name}) whose read noise has no 1/f spectrum`, {
       place: `${artifact.directory}: device`,
       remedy: "Leave --read-interval out, or compile for cells that have one, such as pcm-hermes.",
     });
   }
   const known = source && faults !== undefined
-    ? parseFaultMap(await readJson(faults), source.config, faults) : undefined;
+    ? parseFaultMap(await readJson(faults), configsIn(source), faults) : undefined;
   return (
     source &&
     new ChipSimulator(device, source, {

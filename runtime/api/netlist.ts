@@ -1,5 +1,4 @@
 /** `netlist` as a function: one programmed tile of an artifact as a SPICE circuit. */
-import { owners } from "../../compiler/emit/crossbar/emit.ts";
 import { tileNetlist } from "../../compiler/emit/crossbar/netlist.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { elementAt, sizeOf } from "../../compiler/graph/tensor.ts";
@@ -33,10 +32,11 @@ export interface NetlistResult {
 /** @throws UserError when there is no such tile, or the voltages do not fit its rows */
 export async function netlistOf(request: NetlistRequest): Promise<NetlistResult> {
   const source = await chipSourceOf(await readArtifact(request.directory));
-  const tiles = owners(source?.config.blocks ?? []).flatMap((block) => block.tiles);
-  const tile = tiles.find(({ id }) => id === request.tile);
-  if (!source || !tile) {
-    const some = tiles.slice(0, 5).map(({ id }) => id);
+  const tiles = (source?.blocks ?? []).flatMap(({ crossbar, home }) =>
+    crossbar.sharedWith === undefined ? crossbar.tiles.map((tile) => ({ tile, home })) : []);
+  const found = tiles.find(({ tile }) => tile.id === request.tile);
+  if (!source || !found) {
+    const some = tiles.slice(0, 5).map(({ tile }) => tile.id);
     throw new UserError(`has no tile "${request.tile}"`, {
       place: request.directory,
       remedy:
@@ -45,10 +45,11 @@ export async function netlistOf(request: NetlistRequest): Promise<NetlistResult>
           : `Its ${tiles.length} tiles are ${some.join(", ")}${tiles.length > 5 ? ", ..." : ""}.`,
     });
   }
-  const volt = await voltages(request.volt, tile.rows, source.target.input.readVoltage.value);
+  const { tile, home: { config, target, cells: device } } = found;
+  const volt = await voltages(request.volt, tile.rows, target.input.readVoltage.value);
   const cells = source.read(tile.conductances);
-  const law = request.linear === true ? undefined : source.cells;
-  const netlist = tileNetlist(source.config, tile, cells, volt, law);
+  const law = request.linear === true ? undefined : device;
+  const netlist = tileNetlist(config, tile, cells, volt, law);
   if (request.out !== undefined) await writeFileAtomic(request.out, netlist);
   return {
     tile: tile.id,

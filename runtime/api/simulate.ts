@@ -3,7 +3,9 @@
  * simulated chip. Every chip accuracy is of a chip that was programmed (and aged, if asked).
  */
 import { artifactFiles } from "../../compiler/artifact/plan.ts";
-import { parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
+import {
+  configsOf, parseCrossbars, type CrossbarConfig,
+} from "../../compiler/emit/crossbar/config.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { addScores, statisticsOf, type BlockStatistics } from "../chip/score.ts";
 import type { WriteReport } from "../chip/writeVerify.ts";
@@ -51,6 +53,11 @@ export interface Spread {
   readonly trials: readonly number[];
 }
 
+/** How a block does on the target whose arrays hold it. */
+export interface PlacedStatistics extends BlockStatistics {
+  readonly target: string;
+}
+
 export interface SimulateResult {
   readonly device: string;
   readonly samples: number;
@@ -64,7 +71,7 @@ export interface SimulateResult {
       readonly recovered: number | null;
     };
   };
-  readonly blocks: readonly BlockStatistics[];
+  readonly blocks: readonly PlacedStatistics[];
   /** How all cells of every chip were written, where there was a budget of pulses. */
   readonly writes?: readonly WriteReport[];
   /** What a reader of the numbers must know. */
@@ -95,6 +102,10 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
     const accuracies = has ? chip.map((r) => r.accuracy) : trials.map(() => digital.accuracy);
     const plain = spread(accuracies.slice(0, request.trials));
     const repaired = spread(accuracies.slice(request.trials));
+    const configs = has ? configsOf(
+      parseCrossbars(runner.artifact.crossbars, artifactFiles.crossbars)) : [];
+    const homes = new Map(configs.flatMap(({ blocks, target }) =>
+      blocks.map(({ id }) => [id, target.name])));
     const writes = chip.slice(0, request.trials).flatMap((r) => r.writes ?? []);
     return {
       device: runner.device.info.description,
@@ -105,9 +116,10 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
           ...repaired, recovered: recovered(digital.accuracy, plain.mean, repaired.mean),
         } } : {}),
       },
-      blocks: statisticsOf(addScores(chip.slice(0, request.trials).map((r) => r.scores))),
+      blocks: statisticsOf(addScores(chip.slice(0, request.trials).map((r) => r.scores)))
+        .map((block) => ({ ...block, target: homes.get(block.id) as string })),
       ...(writes.length > 0 ? { writes } : {}),
-      notes: [...notesOn(request, has), ...has ? copiesNote(runner.artifact.crossbars) : []],
+      notes: [...notesOn(request, has), ...copiesNote(configs)],
       seconds: {
         digital: digital.seconds, ideal: ideal.seconds,
         chip: chip.reduce((sum, r) => sum + r.seconds, 0),
@@ -119,9 +131,9 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
 }
 
 /** Copies of a layer share its products; one of each is programmed. */
-function copiesNote(crossbars: unknown): string[] {
-  const { blocks } = parseCrossbars(crossbars, artifactFiles.crossbars);
-  const copied = blocks.filter(({ replicas = 1 }) => replicas > 1).map(({ id }) => id);
+function copiesNote(configs: readonly CrossbarConfig[]): string[] {
+  const copied = configs.flatMap(({ blocks }) =>
+    blocks.flatMap(({ id, replicas = 1 }) => replicas > 1 ? [id] : []));
   return copied.length === 0 ? [] : [`of the copies of ${copied.join(", ")} one each is ` +
     "simulated: the others are counted, and differ from it by draws of their own"];
 }

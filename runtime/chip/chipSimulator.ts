@@ -31,13 +31,23 @@ import {
 import { tileMaps, type TileMaps } from "./tileMaps.ts";
 import { addReports, type WriteReport } from "./writeVerify.ts";
 
-/** The chip of an artifact. */
-export interface ChipSource {
+/** A target whose arrays hold blocks. */
+export interface Home {
   readonly config: CrossbarConfig;
   readonly target: HybridTarget;
   /** Device model of the target's cells. */
   readonly cells: CellDevice;
-  readonly blocks: readonly BlockDescription[];
+}
+
+/** A block with where it lies. */
+export interface PlacedBlock extends BlockDescription {
+  readonly home: Home;
+}
+
+/** The chip of an artifact: one target's, or a part of each of several. */
+export interface ChipSource {
+  /** In the order in which they run. */
+  readonly blocks: readonly PlacedBlock[];
   /** Tensors of `conductances.safetensors` by name. */
   readonly read: TensorReader;
 }
@@ -63,31 +73,27 @@ export interface ChipOptions {
 /** Runs blocks on a device. */
 export class ChipSimulator implements ChipBlocks {
   readonly #blocks: ReadonlyMap<string, BlockChip>;
-  readonly #setting: ChipSetting;
-  readonly #descriptions: readonly BlockDescription[];
+  /** By target: its cells, converters and wires, under one seed. */
+  readonly #settings: ReadonlyMap<Home, ChipSetting>;
+  readonly #descriptions: readonly PlacedBlock[];
   /** Per block, over the trials since they were last taken. */
   readonly #scores = new Map<string, BlockScore>();
   #trial: number | undefined;
   /** Runs since programming, by block. */
   readonly #runs = new Map<string, number>();
 
-  /** @throws UserError when the target's inputs and converters have no meaning together */
+  /** @throws UserError when a target's inputs and converters have no meaning together */
   constructor(device: Device, source: ChipSource, options: ChipOptions) {
-    const { config, target, cells, read } = source;
-    const { temperature, bandwidth, read: relative } = target.noise;
-    this.#setting = {
-      config, cells, read, seed: options.seed,
-      imperfections: options.imperfections ?? imperfections(),
-      time: checkedTime(options.time, cells),
-      faults: options.faults, repair: options.repair, compensation: options.compensation,
-      pulseBudget: options.pulseBudget, runInterval: options.runInterval,
-      noise: {
-        temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value,
-      },
-    };
-    this.#descriptions = source.blocks;
-    this.#blocks = new Map(source.blocks.map((block) =>
-      [block.crossbar.id, new BlockChip(device, block, this.#setting)]));
+    const { blocks, read } = source;
+    const homes = new Set(blocks.map(({ home }) => home));
+    this.#settings = new Map([...homes].map((home) => [home, settingOf(home, options, read)]));
+    this.#descriptions = blocks;
+    this.#blocks = new Map(blocks.map((block) =>
+      [block.crossbar.id, new BlockChip(device, block, this.#settingOf(block))]));
+  }
+
+  #settingOf({ home }: PlacedBlock): ChipSetting {
+    return this.#settings.get(home) as ChipSetting;
   }
 
   /** Whether `calibrate` has to be called before blocks can run. */
@@ -114,11 +120,14 @@ export class ChipSimulator implements ChipBlocks {
       for (const feeds of samples) await hybrid.run(feeds, { run });
     };
     await through(async (block, inputs) => block.seeInputs(await block.drive(inputs)));
-    const { policy, percentile } = this.#setting.config.converter.range;
+    const ranges = new Map(this.#descriptions.map(({ crossbar, home }) =>
+      [this.#block(crossbar.id), home.config.converter.range]));
+    const isCalibrated = (block: BlockChip): boolean =>
+      block.converts && ranges.get(block)?.policy === "calibrated";
     const seen = new Map<BlockChip, Magnitudes[][]>();
-    if (policy === "calibrated") {
+    if ([...ranges.keys()].some(isCalibrated)) {
       await through(async (block, inputs) => {
-        if (!block.converts) return;
+        if (!isCalibrated(block)) return;
         const { slices } = block.layout;
         const kinds = Math.max(...block.passes.map((p) => p.kind)) + 1;
         const held = seen.get(block) ?? Array.from({ length: kinds }, () =>
@@ -128,9 +137,9 @@ export class ChipSimulator implements ChipBlocks {
           held[pass.kind]?.[slice]?.add(values, from, to));
       });
     }
-    for (const block of this.#blocks.values()) {
+    for (const [block, { percentile = 1 }] of ranges) {
       block.setRanges((seen.get(block) ?? []).map((bySlice) =>
-        bySlice.map((values) => values.percentile(percentile ?? 1))));
+        bySlice.map((values) => values.percentile(percentile))));
     }
   }
 
@@ -216,13 +225,13 @@ export class ChipSimulator implements ChipBlocks {
   }
 
   /** Blocks that have tiles of their own. */
-  get #owners(): BlockDescription[] {
+  get #owners(): PlacedBlock[] {
     return this.#descriptions.filter(({ crossbar }) => crossbar.sharedWith === undefined);
   }
 
   /** What every tile of chip number `trial` looks like, one after the other. */
   *maps(trial: number): Generator<TileMaps> {
-    for (const block of this.#owners) yield* tileMaps(block, this.#setting, trial);
+    for (const block of this.#owners) yield* tileMaps(block, this.#settingOf(block), trial);
   }
 
   /** Frees the memory on the device. */
@@ -231,16 +240,31 @@ export class ChipSimulator implements ChipBlocks {
   }
 }
 
+/** How a target's arrays are written and read. @throws UserError when the time is none */
+function settingOf(
+  { config, target, cells }: Home, options: ChipOptions, read: TensorReader,
+): ChipSetting {
+  const { temperature, bandwidth, read: relative } = target.noise;
+  return {
+    config, cells, read, seed: options.seed,
+    imperfections: options.imperfections ?? imperfections(),
+    time: checkedTime(options.time, cells),
+    faults: options.faults, repair: options.repair, compensation: options.compensation,
+    pulseBudget: options.pulseBudget, runInterval: options.runInterval,
+    noise: { temperature: temperature.value, bandwidth: bandwidth.value, read: relative.value },
+  };
+}
+
 /** Outputs of one run that are compared with the digital twin. */
 const MOST_COMPARED = 2 ** 19;
 
 /** Blocks with ideal cells, converters and wires: the same product with the weights they hold. */
 export class IdealChip implements ChipBlocks {
   readonly #device: Device;
-  readonly #source: Omit<ChipSource, "target" | "cells">;
+  readonly #source: ChipSource;
   readonly #sessions = new Map<string, Promise<Session>>();
 
-  constructor(device: Device, source: Omit<ChipSource, "target" | "cells">) {
+  constructor(device: Device, source: ChipSource) {
     this.#device = device;
     this.#source = source;
   }
@@ -248,11 +272,11 @@ export class IdealChip implements ChipBlocks {
   async run(
     id: string, inputs: ReadonlyMap<string, DeviceTensor>, output: DeviceBuffer,
   ): Promise<void> {
-    const { config, blocks, read } = this.#source;
+    const { blocks, read } = this.#source;
     const block = blocks.find(({ crossbar }) => crossbar.id === id);
     if (!block) throw new InternalError(`the chip has no block ${id}`);
     const made = this.#sessions.get(id) ?? Session.create(this.#device,
-      buildProgram(idealGraph(block, config, read)));
+      buildProgram(idealGraph(block, block.home.config, read)));
     this.#sessions.set(id, made);
     const name = (block.graph.outputs[0] as { name: string }).name;
     await (await made).dispatch(inputs, new Map([[name, output]]));

@@ -75,10 +75,13 @@ export type FaultMap = ReadonlyMap<string, StuckCells>;
 /**
  * Reads a fault map: which cells of which tile are stuck, at what.
  * @param json parsed contents of the file
+ * @param configs of the chip's targets
  * @param place the file, for messages
  * @throws UserError when it is no fault map, or names a tile or a cell that the chip has not
  */
-export function parseFaultMap(json: unknown, config: CrossbarConfig, place: string): FaultMap {
+export function parseFaultMap(
+  json: unknown, configs: readonly CrossbarConfig[], place: string,
+): FaultMap {
   const parsed = faultMapSchema.safeParse(json);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
@@ -88,11 +91,8 @@ export function parseFaultMap(json: unknown, config: CrossbarConfig, place: stri
         '"cells": [{"row": 0, "column": 0, "stuck": "low"}]}]}.',
     });
   }
-  const { rows, columns } = config.array;
-  const { gMinSiemens: gMin, gMaxSiemens: gMax } = config.cell;
-  const known = new Set(config.blocks.flatMap((block) => block.tiles.map((tile) => tile.id)));
-  const valueOf = (stuck: z.output<typeof stuckAt>): number =>
-    stuck === "low" ? gMin : stuck === "high" ? gMax : stuck.siemens;
+  const homes = new Map(configs.flatMap((config) =>
+    config.blocks.flatMap(({ tiles }) => tiles.map(({ id }) => [id, config] as const))));
   const map = new Map<string, StuckCells>();
   const inside = (what: string, at: number, count: number, where: string): void => {
     if (at < count) return;
@@ -101,11 +101,15 @@ export function parseFaultMap(json: unknown, config: CrossbarConfig, place: stri
     });
   };
   parsed.data.tiles.forEach(({ tile, ...faults }, i) => {
-    if (!known.has(tile)) {
+    const home = homes.get(tile);
+    if (home === undefined) {
       throw new UserError(`the chip has no tile "${tile}"`, {
         place: `${place}: tiles.${i}.tile`, remedy: "Use the names of tiles in crossbars.json.",
       });
     }
+    const { array: { rows, columns }, cell: { gMinSiemens, gMaxSiemens } } = home;
+    const valueOf = (stuck: z.output<typeof stuckAt>): number =>
+      stuck === "low" ? gMinSiemens : stuck === "high" ? gMaxSiemens : stuck.siemens;
     const held = map.get(tile) ?? new Float64Array(rows * columns).fill(Number.NaN);
     map.set(tile, held);
     for (const { row, stuck } of faults.rows) {

@@ -15,6 +15,8 @@ import { solveArray } from "./wires/solve.ts";
 export interface TileMaps {
   readonly tile: string;
   readonly block: string;
+  /** The target whose arrays hold it. */
+  readonly home: string;
   readonly rows: number;
   readonly columns: number;
   /** Siemens. */
@@ -45,7 +47,8 @@ export function* tileMaps(
     const [solved] = solveArray(wires, [new Float64Array(rows).fill(readVolt)]);
     const { supplyDrop, bitDrop, cellVolt } = solved as NonNullable<typeof solved>;
     yield {
-      tile: tile.id, block: block.crossbar.id, rows, columns, target, programmed: cells,
+      tile: tile.id, block: block.crossbar.id, home: config.target.name,
+      rows, columns, target, programmed: cells,
       error: cells.map((g, i) => g - (target[i] as number)),
       rowVolt: supplyDrop.map((u) => readVolt - u),
       columnVolt: bitDrop,

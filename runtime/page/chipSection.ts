@@ -20,6 +20,7 @@ export interface ChipPicture {
 export interface TileSummary {
   readonly tile: string;
   readonly block: string;
+  readonly home: string;
   readonly size: string;
   /** Root of the mean square of programmed less target, siemens. */
   readonly error: number;
@@ -60,7 +61,7 @@ export function summarise(tile: TileMaps, index: number): TileSummary {
       `<figcaption>${escape(caption)}</figcaption></figure>`;
   };
   return {
-    tile: tile.tile, block: tile.block, size: `${rows} x ${columns}`,
+    tile: tile.tile, block: tile.block, home: tile.home, size: `${rows} x ${columns}`,
     error: Math.sqrt(mean(error, (v) => v * v)), meanDrop: mean(drop, (v) => v),
     mostDrop: rangeOf(drop)[1],
     pictures: index < MOST_PICTURED ? maps.map(picture).join("\n") : "",
@@ -72,7 +73,7 @@ const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`;
 /** The section; pages with it need `chipStyle`. */
 export function chipSection({ told, tiles }: ChipPicture): string {
   const rows = tiles.map((t) => [
-    escape(t.tile), escape(t.block), t.size, si(t.error, "S"), percent(t.meanDrop),
+    escape(t.tile), escape(t.block), escape(t.home), t.size, si(t.error, "S"), percent(t.meanDrop),
     percent(t.mostDrop),
   ]);
   const pictured = tiles.filter((t) => t.pictures !== "");
@@ -82,7 +83,7 @@ export function chipSection({ told, tiles }: ChipPicture): string {
   return `<h2>A simulated chip</h2>
 <p>${escape(told)}. Voltages are those with every row at the read voltage; white is low, black is
 high, the drivers are at the left and the converters below.</p>
-${htmlTable(["tile", "block", "cells", "error (rms)", "mean drop", "largest drop"], rows)}
+${htmlTable(["tile", "block", "target", "cells", "error (rms)", "mean drop", "largest drop"], rows)}
 <p>Open a tile to see its cells.${left > 0 ? ` ${left} more tiles have no pictures.` : ""}</p>
 ${details.join("\n")}`;
 }

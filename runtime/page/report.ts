@@ -77,20 +77,21 @@ export function renderReport(plan: Plan, chip?: ChipPicture): string {
   ]);
   const { optimal, bound } = plan.partition;
   const proof = optimal ? "proved optimal" : `not below ${bound} in any split`;
-  const others = (plan.others ?? []).map((other) => other.target as { name: string });
+  const targets = [target, ...(plan.others ?? []).map((other, i) =>
+    parseTarget(other.target, `plan.json: others.${i}.target`))];
   const { objective, analog, arrays, replicas, figures } = plan.options;
   const command = compileCommandLine({
     model: `${plan.model.name}.onnx`,
-    target: [target, ...others].map(({ name }) => name).join(","),
+    target: targets.map(({ name }) => name).join(","),
     objective,
     analog,
     capacity: arrays,
     replicas,
     figures,
   });
-  const title = `${plan.model.name} on ${target.name}`;
+  const title = `${plan.model.name} on ${targets.map(({ name }) => name).join(" and ")}`;
   return page(title, `<h1>${escape(title)}</h1>
-<p>${escape(target.summary)}</p>
+${targets.map(({ summary }) => `<p>${escape(summary)}</p>`).join("\n")}
 <p>${plan.model.parameters} parameters, ${plan.tiles} tiles. One inference:
 <b>${si(energyJ, "J")}</b>, <b>${si(latencyS, "s")}</b>, on ${(areaM2 * 1e6).toPrecision(3)} mm².
 The split minimises ${objective} and is ${proof}.</p>

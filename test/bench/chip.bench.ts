@@ -106,10 +106,12 @@ async function wholeTile(folder: string): Promise<void> {
     model: "models/mnist-lenet.onnx", target: "isaac-rram", analog: "all", out,
   });
   const source = await chipSourceOf(await readArtifact(out));
-  const tile = source?.config.blocks.flatMap((b) => b.tiles).find((t) => t.id === "a4.tile0");
-  if (!source || !tile) throw new Error("LeNet has no tile a4.tile0 on ISAAC");
-  const circuit = tileCircuit(source.config, tile, source.read(tile.conductances));
-  const volt = new Float64Array(tile.rows).fill(source.config.input.readVolt);
+  const block = source?.blocks.find(({ crossbar }) => crossbar.id === "a4");
+  const tile = block?.crossbar.tiles[0];
+  if (!source || !block || !tile) throw new Error("LeNet has no tile a4.tile0 on ISAAC");
+  const { config } = block.home;
+  const circuit = tileCircuit(config, tile, source.read(tile.conductances));
+  const volt = new Float64Array(tile.rows).fill(config.input.readVolt);
   const { outputAmpere } = solveArray(circuit, [volt])[0]!;
   const ideal = new Float64Array(tile.columns);
   circuit.conductance.forEach((g, c) => {
@@ -118,7 +120,7 @@ async function wholeTile(folder: string): Promise<void> {
   const sum = (values: Float64Array): number => values.reduce((a, b) => a + b, 0);
   console.log(`ISAAC tile ${tile.id}, ${tile.rows} x ${tile.columns}: its wires cost ` +
     `${(100 * (1 - sum(outputAmpere) / sum(ideal))).toFixed(1)} % of the current ` +
-    `(${source.config.array.rowSegmentOhm} and ${source.config.array.columnSegmentOhm} ohm)`);
+    `(${config.array.rowSegmentOhm} and ${config.array.columnSegmentOhm} ohm)`);
   if (quick || !("value" in ngspice)) {
     console.log("  ngspice left out");
     return;

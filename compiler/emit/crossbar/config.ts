@@ -145,6 +145,10 @@ export const crossbarsSchema = configSchema.extend({
 
 export type CrossbarConfig = z.output<typeof configSchema>;
 export type CrossbarsFile = z.output<typeof crossbarsSchema>;
+/** The configurations of all targets. */
+export const configsOf = ({ others = [], ...first }: CrossbarsFile): CrossbarConfig[] =>
+  [first, ...others];
+
 export type CrossbarBlock = z.output<typeof blockSchema>;
 export type CrossbarTile = z.output<typeof tileSchema>;
 

@@ -57,14 +57,16 @@ export function renderSimulation({
   }
   const parts = [`${samples} samples on ${device}`, table(["on", "accuracy", "time"], rows)];
   if (blocks.length > 0) {
+    const several = new Set(blocks.map(({ target }) => target)).size > 1;
     parts.push(
       table(
-        ["block", "signal to noise", "clipped conversions"],
-        blocks.map(({ id, snrDb, saturation }) => {
+        ["block", ...(several ? ["target"] : []), "signal to noise", "clipped conversions"],
+        blocks.map(({ id, target, snrDb, saturation }) => {
           const clipped = saturation.reduce((sum, tile) => sum + tile.clipped, 0);
           const all = saturation.reduce((sum, tile) => sum + tile.conversions, 0);
           return [
             id,
+            ...(several ? [target] : []),
             snrDb === null ? "exact" : `${snrDb.toFixed(1)} dB`,
             all === 0 ? "-" : percent(clipped / all),
           ];

@@ -47,10 +47,12 @@ describeNeeding(needProgram("ngspice"), "ngspice on the netlist of", (ngspice) =
   async function simulated(preset: Preset, id: string, linear: boolean) {
     const directory = join(folder, preset);
     const source = await chipSourceOf(await readArtifact(directory));
-    const tile = source?.config.blocks.flatMap((b) => b.tiles).find((t) => t.id === id);
-    if (!source || !tile) throw new Error(`${preset} has no tile ${id}`);
+    const block = source?.blocks.find(({ crossbar }) => crossbar.tiles.some((t) => t.id === id));
+    const tile = block?.crossbar.tiles.find((t) => t.id === id);
+    if (!source || !block || !tile) throw new Error(`${preset} has no tile ${id}`);
+    const { config, cells } = block.home;
     const r = new Random(7);
-    const readVolt = source.config.input.readVolt;
+    const { readVolt } = config.input;
     const volt = Float64Array.from({ length: tile.rows }, () => readVolt * r.next());
     const file = join(folder, "volt.npy");
     await writeNpy(file, { dtype: "f8", shape: [tile.rows], data: volt });
@@ -58,7 +60,7 @@ describeNeeding(needProgram("ngspice"), "ngspice on the netlist of", (ngspice) =
     const found = runNgspice(ngspice(), netlist);
     const outputs = Array.from({ length: tile.columns }, (_, j) => found.get(ammeterName(j))!);
     const circuit = tileCircuit(
-      source.config, tile, source.read(tile.conductances), linear ? undefined : source.cells);
+      config, tile, source.read(tile.conductances), linear ? undefined : cells);
     return { circuit, volt, outputs, netlist };
   }
 

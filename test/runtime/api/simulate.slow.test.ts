@@ -51,6 +51,21 @@ describe("simulate", () => {
     expect(steps).toEqual([40, 80, 120]);
   });
 
+  test("gives the same from two threads with blocks on several targets", async () => {
+    const mixed = join(folder, "mixed");
+    await compileModel({
+      model: "models/mnist-lenet.onnx", target: "isaac-rram,hermes-pcm",
+      analog: ["/0/Conv@hermes-pcm", "/3/Conv@isaac-rram"], out: mixed,
+    });
+    const asked = request({ directory: mixed, time: 3600, without: ["wires"] });
+    const one = await simulate(asked);
+    const two = await simulate({
+      ...asked, workers: 2, workerFile: join(built, "trials.worker.js"),
+    });
+    expect({ ...two, seconds: 0 }).toEqual({ ...one, seconds: 0 });
+    expect(one.blocks.map(({ target }) => target)).toEqual(["hermes-pcm", "isaac-rram"]);
+  });
+
   test("switches imperfections off by name, as it switches them on", async () => {
     const others = imperfectionNames.filter((name) => name !== "programming" && name !== "levels");
     const only = await simulate(request({ only: ["programming", "levels"] }));

@@ -222,7 +222,7 @@ describe("products with the same weights", () => {
 
   it("are on the same devices, programmed and counted once", async () => {
     const { hybrid, source, samples } = await testNetwork(target, wasm, cancellingNetwork());
-    const blocks = source.config.blocks;
+    const { blocks } = source.blocks[0]!.home.config;
     expect(blocks.map(({ sharedWith }) => sharedWith)).toEqual([undefined, blocks[0]?.id]);
     expect(blocks[1]?.tiles).toEqual(blocks[0]?.tiles);
     const chip = new ChipSimulator(wasm, source,
@@ -238,9 +238,11 @@ describe("products with the same weights", () => {
     expect(chip.writes?.cells).toBe(cells);
     expect([...chip.maps(0)].map(({ tile }) => tile)).toEqual(blocks[0]?.tiles.map(({ id }) => id));
     // The same products on devices of their own do not cancel.
-    const apart = { ...source, blocks: source.blocks.map(({ graph, crossbar }) => ({
-      graph, crossbar: { ...crossbar, sharedWith: undefined, tiles: crossbar.tiles.map((tile) =>
-        ({ ...tile, id: `${crossbar.id} ${tile.id}` })) },
+    const apart = { ...source, blocks: source.blocks.map(({ graph, crossbar, home }) => ({
+      graph, home, crossbar: {
+        ...crossbar, sharedWith: undefined,
+        tiles: crossbar.tiles.map((tile) => ({ ...tile, id: `${crossbar.id} ${tile.id}` })),
+      },
     })) };
     const other = new ChipSimulator(wasm, apart,
       { seed: 1, imperfections: only("programming") });

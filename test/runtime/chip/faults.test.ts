@@ -90,7 +90,7 @@ describe("a fault map", () => {
       cells: [
         { row: 1, column: 3, stuck: { siemens: 7e-6 } }, { row: 0, column: 0, stuck: "high" },
       ],
-    }]), config, "map.json").get(tile!.id)!;
+    }]), [config], "map.json").get(tile!.id)!;
     const { gMinSiemens: low, gMaxSiemens: high } = config.cell;
     for (let row = 0; row < 12; row++) {
       for (let column = 0; column < 4; column++) {
@@ -109,7 +109,7 @@ describe("a fault map", () => {
     ["with a column too many",
       whole([{ tile: tile!.id, cells: [{ row: 0, column: 4, stuck: "low" }] }]), /column 4/],
   ])("%s is refused", (_, json, message) => {
-    const read = (): unknown => parseFaultMap(json, config, "map.json");
+    const read = (): unknown => parseFaultMap(json, [config], "map.json");
     expect(read).toThrow(UserError);
     expect(read).toThrow(message);
   });

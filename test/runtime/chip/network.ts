@@ -68,14 +68,16 @@ export async function testNetwork(
     device, buildProgram(graph, { clusters: ordered.map((u) => u.cluster) }));
   const analog = program.segments.filter((s): s is AnalogBlock => s.kind === "analog");
   const crossbars = emitCrossbars(program, target);
+  const home = { config: crossbars.config, target, cells };
   const stored = new Map(crossbars.tensors.map((t) => [t.name, [...t.chunks()][0]!]));
   return {
     hybrid: new HybridSession(session, analog.map(({ id, units: [unit] }) =>
       ({ id, dispatch: ordered.indexOf(unit) }))),
     source: {
-      config: crossbars.config, target, cells, read: (name) => stored.get(name)!,
-      blocks: analog.map(({ id, graph: block }) =>
-        ({ graph: block, crossbar: crossbars.config.blocks.find((c) => c.id === id)! })),
+      read: (name) => stored.get(name)!,
+      blocks: analog.map(({ id, graph: block }) => ({
+        graph: block, home, crossbar: crossbars.config.blocks.find((c) => c.id === id)!,
+      })),
     },
     samples: (count, seed) =>
       new Map([["x", new Random(seed).tensor([count, 2, 8, 8], -0.5, 1)]]),

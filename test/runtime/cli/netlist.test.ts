@@ -35,8 +35,9 @@ describe("netlist", () => {
 describeNeeding(needProgram("ngspice"), "ngspice on a tile of the compiled LeNet", () => {
   test("gives the columns' currents that the wire solver gives", async () => {
     const source = await chipSourceOf(await readArtifact(artifact()));
-    const tile = source?.config.blocks[0]?.tiles[0];
-    if (!source || !tile) throw new Error("the artifact has no tile");
+    const block = source?.blocks[0];
+    const tile = block?.crossbar.tiles[0];
+    if (!source || !block || !tile) throw new Error("the artifact has no tile");
     const r = new Random(3);
     const volt = Float64Array.from({ length: tile.rows }, () => 0.5 * r.next());
     const voltFile = join(folder, "volt.npy");
@@ -46,7 +47,8 @@ describeNeeding(needProgram("ngspice"), "ngspice on a tile of the compiled LeNet
     expect(made.code, made.stderr).toBe(0);
     const printed = execFileSync("ngspice", ["-b", file], { encoding: "utf8", stdio: "pipe" });
     const currents = [...printed.matchAll(/^\s*i\(\S+\)\s*=\s*(\S+)/gim)].map((m) => Number(m[1]));
-    const circuit = tileCircuit(source.config, tile, source.read(tile.conductances), source.cells);
+    const { config, cells } = block.home;
+    const circuit = tileCircuit(config, tile, source.read(tile.conductances), cells);
     const [solved] = solveArray(circuit, [volt]);
     expect(currents).toHaveLength(tile.columns);
     currents.forEach((ampere, column) => {

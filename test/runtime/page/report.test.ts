@@ -44,6 +44,7 @@ describe("heatmap", () => {
 describe("maps of a tile", () => {
   test("are of the programmed cells and of the circuit they make", async () => {
     const source = (await chipSourceOf(await readArtifact(directory)))!;
+    const { config } = source.blocks[0]!.home;
     const device = await openWasmDevice();
     const chip = new ChipSimulator(device, source, {
       seed: 1, imperfections: imperfections(["levels", "programming", "wires"]),
@@ -56,14 +57,14 @@ describe("maps of a tile", () => {
     expect(again).toEqual(first);
     expect(other!.programmed).not.toEqual(programmed);
     expect(other!.target).toEqual(target);
-    const readVolt = source.config.input.readVolt;
+    const readVolt = config.input.readVolt;
     for (let c = 0; c < target.length; c++) {
       expect(error[c]).toBe(programmed[c]! - target[c]!);
       expect(Math.abs(rowVolt[c]! - columnVolt[c]! - readVolt * (1 - drop[c]!)))
         .toBeLessThan(1e-12);
     }
     // The currents through the cells are what elimination, another method, says of the array.
-    const { rowSegmentOhm, columnSegmentOhm } = source.config.array;
+    const { rowSegmentOhm, columnSegmentOhm } = config.array;
     const { conductance } = reduceArray({
       rows, cols: columns, conductance: programmed,
       rowSegmentOhm: ohm(rowSegmentOhm), colSegmentOhm: ohm(columnSegmentOhm),

@@ -71,7 +71,7 @@ async function simulated(
   const device = await openWasmDevice();
   const { block, setting } = compileBlock(graph, t, only);
   const chip = new ChipSimulator(device, {
-    config: setting.config, target: t.target, cells: t.cells, blocks: [block], read: setting.read,
+    blocks: [{ ...block, home: { ...t, config: setting.config } }], read: setting.read,
   }, { seed: 5, imperfections: setting.imperfections });
   const out = device.allocate(SAMPLES * N);
   const held = device.allocate(SAMPLES * K);
