@@ -153,6 +153,20 @@ const input = z.strictObject({
   phaseTime: figure("s"),
 });
 
+/**
+ * What makes a converter by successive approximation other than ideal; what is left out is ideal.
+ * Capacitor k of its ladder is 2^k + capacitorSpread 2^(k/2) N units (Spear et al., IEEE JXCDC 9,
+ * 2023; Pelgrom's law: the spread of a capacitor grows with the root of its area).
+ */
+const successiveApproximation = z.strictObject({
+  /** Standard deviation of the smallest capacitor, relative to it: normal, so it must be small. */
+  capacitorSpread: figure("1", { min: 0, max: 0.25 }).optional(),
+  /** Standard deviation of the comparator's offset, relative to the reference voltage. */
+  comparatorOffset: figure("1", { min: 0 }).optional(),
+  /** Open-loop gain of the amplifier behind the capacitors, a ratio of voltages (not decibels). */
+  openLoopGain: figure("1", { min: 1 }).optional(),
+});
+
 const adc = z.strictObject({
   bits: positiveBits(),
   /** Columns that take turns on one converter. */
@@ -167,6 +181,8 @@ const adc = z.strictObject({
   /** Spread of gain and offset between converters, relative to full scale. */
   gainSpread: figure("1", { min: 0 }).optional(),
   offsetSpread: figure("1", { min: 0 }).optional(),
+  /** An ideal quantiser unless given. */
+  successiveApproximation: successiveApproximation.optional(),
 });
 
 const wire = z.strictObject({

@@ -14,7 +14,8 @@ import { buildProgram } from "../../compiler/kernels/program.ts";
 import { prune } from "../../compiler/passes/rewrite.ts";
 import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
-import { codeRange, converterLsbs, drawMismatch, type Lsbs } from "./converters.ts";
+import { ConverterBank, hasMismatch } from "./converterBank.ts";
+import { converterLsbs, type Lsbs } from "./converters.ts";
 import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
@@ -92,7 +93,7 @@ export class BlockChip {
       converters: imperfections.converters,
       noise: imperfections.readNoise && !sensed,
       powers: lawTerms({ ...setting, input: config.input }).map(({ power }) => power),
-      mismatch: config.converter.gainSpread > 0 || config.converter.offsetSpread > 0,
+      mismatch: hasMismatch(config.converter),
       digitalZero: scheme === "offset" && (sensed || subtract === "digital") ? zero : 0,
     };
     this.folds = isFoldable(this.#plan);
@@ -250,26 +251,37 @@ export class BlockChip {
   #setConverters(
     names: PlanNames, put: (name: string | undefined, data: Float32Array) => void,
   ): void {
-    const { columns, slices, sides } = this.layout;
-    // Before the first range is set, one code per unit.
-    const lsbOf = (kind: number, column: number): number =>
-      this.#lsbs?.[kind]?.[Math.floor(column / sides) % slices] ?? 1;
-    const mismatch = this.#plan.mismatch ? this.#mismatch() : undefined;
+    const { columns } = this.layout;
+    const bank = this.#converters();
+    const mismatch = this.#plan.mismatch ? bank : undefined;
     names.unitsPerCode.forEach((name, kind) => put(name,
-      Float32Array.from({ length: columns }, (_, column) => lsbOf(kind, column))));
+      Float32Array.from({ length: columns }, (_, column) => this.#lsbOf(kind, column))));
     const count = mismatch ? mismatch.gain.length : columns;
     names.codesPerUnit.forEach((name, kind) => put(name,
       Float32Array.from({ length: count }, (_, i) =>
-        (mismatch?.gain[i] ?? 1) / lsbOf(kind, i % columns))));
+        (mismatch?.gain[i] ?? 1) / this.#lsbOf(kind, i % columns))));
     if (mismatch) put(names.codeOffset, mismatch.offset);
+    names.capacitors.forEach((name, kind) => put(name, bank.capacitors[kind] as Float32Array));
   }
 
-  #mismatch(): ReturnType<typeof drawMismatch> {
-    const { config, seed } = this.#setting;
-    const fullScale = codeRange(config, this.passes.at(-1) as Pass).high;
-    return drawMismatch(config, this.#block.crossbar, this.layout, seed, this.#trial as number,
-      fullScale);
+  /** Value of one code; before the first range is set, one code per unit. */
+  #lsbOf(kind: number, column: number): number {
+    const { slices, sides } = this.layout;
+    return this.#lsbs?.[kind]?.[Math.floor(column / sides) % slices] ?? 1;
   }
+
+  /** The converters of the present chip. */
+  #converters(): ConverterBank {
+    const trial = this.#trial as number;
+    if (this.#bank?.trial !== trial) {
+      const { config, seed } = this.#setting;
+      const bank = new ConverterBank(
+        config, this.#block.crossbar, this.layout, this.passes, seed, trial);
+      this.#bank = { trial, bank };
+    }
+    return this.#bank.bank;
+  }
+  #bank: { readonly trial: number; readonly bank: ConverterBank } | undefined;
 
   // ---- running -----------------------------------------------------------------------------
 
@@ -353,11 +365,13 @@ export class BlockChip {
   }
   #tiles: readonly (string | undefined)[] | undefined;
 
-  /** Column currents between which converters of a pass do not clip, before gain and offset. */
-  currentLimits(pass: Pass, slice: number): { low: number; high: number } {
-    const { low, high } = codeRange(this.#setting.config, pass);
-    const lsb = this.#lsbs?.[pass.kind]?.[slice] ?? 1;
-    return { low: (low - 0.5) * lsb, high: (high + 0.5) * lsb };
+  /** Currents of a column between which its converter does not clip in a pass. */
+  currentLimits(
+    pass: Pass, chunk: number, column: number,
+  ): { low: number; high: number } {
+    const { low, high } = this.#converters().limits(pass, chunk * this.layout.columns + column);
+    const lsb = this.#lsbOf(pass.kind, column);
+    return { low: low * lsb, high: high * lsb };
   }
 
   /** Copies an input of the block to the host. */

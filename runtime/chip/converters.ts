@@ -3,12 +3,12 @@
  * conversion and slice. Three policies: the worst case, a percentile of what samples really give,
  * or one code per level of a cell (CrossSim's names for them: MAX, CALIBRATED, GRANULAR). A code is
  * clip(round(v / lsb)); converters of signed values have codes of both signs, one fewer bit each.
+ * How converters differ from each other is in `converterBank.ts`.
  */
-import type { CrossbarBlock, CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
 import { UserError } from "../../compiler/errors.ts";
-import { placeOf, type BlockLayout } from "./layout.ts";
-import { keyOf, normalAt } from "./normal.ts";
+import type { BlockLayout } from "./layout.ts";
 import { cellsApart, type Pass } from "./passes.ts";
 import { levelStep } from "./tileMatrix.ts";
 
@@ -82,44 +82,4 @@ export function converterLsbs(
       return full > 0 ? full / high : 1;
     });
   });
-}
-
-/** How the converters of a block differ from each other. */
-export interface Mismatch {
-  /** [chunks, columns]; 1 where they are alike. */
-  readonly gain: Float32Array;
-  /** In codes. */
-  readonly offset: Float32Array;
-}
-
-/**
- * Draws gain and offset of every converter of a block, relative to full scale as the target states
- * them. Converted columns of a tile take turns on converters in the order in which they lie.
- */
-export function drawMismatch(
-  config: CrossbarConfig, block: CrossbarBlock, layout: BlockLayout, seed: number, trial: number,
-  fullScale: number,
-): Mismatch {
-  const { chunks, columns, slices, sides, reads, colsN } = layout;
-  const { gainSpread, offsetSpread, share } = config.converter;
-  const gain = new Float32Array(chunks * columns).fill(1);
-  const offset = new Float32Array(chunks * columns);
-  const perOutput = slices * sides;
-  for (const tile of block.tiles) {
-    const gainKey = keyOf(seed, "converter gain", trial, tile.id);
-    const offsetKey = keyOf(seed, "converter offset", trial, tile.id);
-    const place = placeOf(layout, tile);
-    const own = tile.outputs.count * perOutput;
-    for (let i = 0; i < tile.groups.count * own; i++) {
-      const converter = Math.floor(i / share);
-      const group = Math.floor(i / own);
-      const column = (group * colsN + tile.outputs.start) * perOutput + (i % own);
-      for (let read = 0; read < reads; read++) {
-        const at = (place.chunk + read) * columns + column;
-        gain[at] = 1 + gainSpread * normalAt(gainKey, converter);
-        offset[at] = offsetSpread * fullScale * normalAt(offsetKey, converter);
-      }
-    }
-  }
-  return { gain, offset };
 }

@@ -38,7 +38,7 @@ export function foldedGraph(
   const b = new Builder(block.name);
   const mapped = new Map<Value, Value>();
   const names: { -readonly [K in keyof SimulatedGraph["names"]]: SimulatedGraph["names"][K] } =
-    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [] };
+    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [], capacitors: [] };
   const boundaries = new Set<Value>();
   const constant = (
     name: string, shape: readonly Dim[], dtype: "float32" | "int16" = "float32",

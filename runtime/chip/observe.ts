@@ -14,7 +14,7 @@ import type { Pass } from "./passes.ts";
 /** Conversions of one tile. */
 export interface Saturation {
   readonly tile: string;
-  /** Outside the converter's range by more than half a code. */
+  /** Outside the range of the column's own converter by more than half a code. */
   readonly clipped: number;
   readonly conversions: number;
 }
@@ -51,7 +51,7 @@ export async function observeBlock(
         see(pass, slice, values, from, to);
         continue;
       }
-      const { low, high } = block.currentLimits(pass, slice);
+      const { low, high } = block.currentLimits(pass, Math.floor(row / columns), row % columns);
       const held = counts.get(tile) ?? { clipped: 0, conversions: 0 };
       for (let i = from; i < to; i++) {
         const v = values[i] as number;

@@ -12,6 +12,7 @@ import { readNoise } from "../../targets/noiseProcess.ts";
 import type { Hertz, Kelvin, Ratio, Second, Siemens } from "../../targets/units.ts";
 import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
 import { compensate, fading, type Compensation } from "./compensation.ts";
+import { convertersDiffer } from "./converterBank.ts";
 import { drawStuck, type FaultMap, type StuckCells } from "./faults.ts";
 import { continuousTiles, type StoredWeights } from "./idealBlock.ts";
 import type { Imperfections } from "./imperfections.ts";
@@ -61,8 +62,7 @@ export const noiseOverRuns = ({ cells, time, runInterval }: ChipSetting): SplitN
 /** Whether two trials differ at all before noise. */
 export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
   imperfections.programming || imperfections.drift || imperfections.stuck ||
-  (imperfections.converters &&
-    (config.converter.gainSpread > 0 || config.converter.offsetSpread > 0));
+  (imperfections.converters && convertersDiffer(config.converter));
 
 /**
  * The matrices of a block as chip number `trial` has them at the time of reading.

@@ -12,12 +12,13 @@ import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { newData, sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
-import { codeRange } from "./converters.ts";
+import { codeRange, type CodeRange } from "./converters.ts";
 import { cutEvenly, joinEvenly } from "./even.ts";
 import type { BlockLayout } from "./layout.ts";
 import { normals } from "./normal.ts";
 import { operandOf, resultOf, type Heart, type Operand } from "./operand.ts";
 import { inputRange, type Pass } from "./passes.ts";
+import { approximated, magnitudeBits } from "./successiveApproximation.ts";
 import { powerStep, wholePulses, wholeSquares, type WholePower } from "./wholeVariance.ts";
 
 /** What a simulated product is made of. */
@@ -52,6 +53,8 @@ export interface PlanNames {
   readonly codesPerUnit: readonly string[];
   readonly unitsPerCode: readonly string[];
   readonly codeOffset?: string;
+  /** Per kind, with converters by successive approximation: `ConverterBank.capacitors`. */
+  readonly capacitors: readonly string[];
   /** Inputs of the graph: [1] quantisation steps per unit of input; [passes, 2] random keys. */
   readonly stepsPerUnit?: string;
   readonly keys?: string;
@@ -118,7 +121,7 @@ class Product {
   readonly #b: Builder;
   readonly #plan: ProductPlan;
   readonly #names: { -readonly [K in keyof PlanNames]: PlanNames[K] } =
-    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [] };
+    { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [], capacitors: [] };
 
   constructor(
     b: Builder, plan: ProductPlan, place: { heart: Heart; input: number }, x: Value,
@@ -305,7 +308,7 @@ class Product {
   }
 
   #converterTables(): ConverterTables {
-    const { passes, layout, mismatch } = this.#plan;
+    const { config, passes, layout, mismatch } = this.#plan;
     const kinds = Math.max(...passes.map((p) => p.kind)) + 1;
     const { chunks, columns } = layout;
     const perKind = (name: string, rows: number): { values: Value[]; names: string[] } => {
@@ -316,26 +319,54 @@ class Product {
     const codes = perKind("codes", mismatch ? chunks : 1);
     const units = perKind("units", 1);
     const offset = mismatch ? this.#constant("offset", [chunks, columns]) : undefined;
+    const ladders = config.converter.successiveApproximation === undefined ? []
+      : Array.from({ length: kinds }, (_, kind) => {
+        const own = passes.find((p) => p.kind === kind) as Pass;
+        const bits = magnitudeBits(codeRange(config, own));
+        return this.#constant(`capacitors${kind}`, [bits + 1, chunks, columns]);
+      });
     this.#names.codesPerUnit = codes.names;
+    this.#names.capacitors = ladders.map(({ name }) => name);
     this.#names.unitsPerCode = units.names;
     if (offset) this.#names.codeOffset = offset.name;
-    return { codes: codes.values, units: units.values, offset: offset?.value };
+    return {
+      codes: codes.values, units: units.values, offset: offset?.value,
+      ladders: ladders.map(({ value }) => value),
+    };
   }
 
   /** clip(round(gain v / lsb + offset)), in units again and weighed for the digital sum. */
   #converted(
-    current: Value, pass: Pass, { codes, units, offset }: ConverterTables,
+    current: Value, pass: Pass, { codes, units, offset, ladders }: ConverterTables,
     shape: readonly Dim[],
   ): Value {
     const b = this.#b;
-    const { low, high } = codeRange(this.#plan.config, pass);
+    const range = codeRange(this.#plan.config, pass);
     const at = (table: Value): Value => this.#overPositions(table, shape);
     const scaled = b.mul(current, at(codes[pass.kind] as Value));
     const shifted = offset ? b.addition(scaled, at(offset)) : scaled;
-    const code = b.unary("round", b.min(b.max(shifted, b.full(shifted, low)),
-      b.full(shifted, high)));
+    const ladder = ladders[pass.kind];
+    const code = ladder ? this.#approximated(shifted, ladder, range, at)
+      : b.unary("round", b.min(b.max(shifted, b.full(shifted, range.low)),
+        b.full(shifted, range.high)));
     const weighed = b.mul(code, b.full(code, pass.weight));
     return b.mul(weighed, at(units[pass.kind] as Value));
+  }
+
+  /** @param ladder capacitors and offsets of a kind, [bits + 1, chunks, columns] */
+  #approximated(
+    x: Value, ladder: Value, range: CodeRange, at: (table: Value) => Value,
+  ): Value {
+    const b = this.#b;
+    const { chunks, columns } = this.#plan.layout;
+    const bits = magnitudeBits(range);
+    const row = (k: number): Value =>
+      at(b.reshape(b.slice(ladder, [k, 0, 0], [1, chunks, columns]), [chunks, columns]));
+    return approximated(b, x, {
+      capacitors: Array.from({ length: bits }, (_, k) => row(k)), offset: row(bits),
+      isSigned: range.low < 0,
+      openLoopGain: this.#plan.config.converter.successiveApproximation?.openLoopGain,
+    });
   }
 
   /** Slices, sides and row tiles added up: [groups, colsN, positions..], as the layer's values. */
@@ -372,6 +403,8 @@ interface ConverterTables {
   readonly codes: readonly Value[];
   readonly units: readonly Value[];
   readonly offset: Value | undefined;
+  /** None where converters are quantisers. */
+  readonly ladders: readonly Value[];
 }
 
 const range = (from: number, to: number): number[] =>

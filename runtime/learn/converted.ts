@@ -8,6 +8,7 @@
  * `runtime/chip/simulatedGraph.ts` converts them one by one. Which ranges codes stand for is for
  * `ranges.ts` to say.
  */
+import { UserError } from "../../compiler/errors.ts";
 import type { Builder } from "../../compiler/graph/builder.ts";
 import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { prune, rewrite } from "../../compiler/passes/rewrite.ts";
@@ -34,7 +35,8 @@ export interface LoopConverters {
 /**
  * How a chip reads its arrays; undefined where that is an exact product.
  * @param bits of inputs and outputs, instead of the target's
- * @throws UserError when the target's inputs have no meaning, or the law is more than a cube
+ * @throws UserError when the target's inputs have no meaning, the law is more than a cube, or
+ *   converters are more than rounding
  */
 export function loopConverters(chip: WeightChip, bits?: number): LoopConverters | undefined {
   const { target: { input, adc, encoding }, cells, imperfections } = chip;
@@ -50,6 +52,7 @@ export function loopConverters(chip: WeightChip, bits?: number): LoopConverters 
         input: undefined, output: undefined, isUnsigned, cubic, range: { percentile: 1 },
       };
   }
+  if (coding !== "digital") refuseFaults(chip.target);
   const { policy, percentile } = adc.range;
   const areApart = encoding.scheme !== "offset" &&
     (input.phases.value === 4 || encoding.subtract === "digital");
@@ -63,6 +66,17 @@ export function loopConverters(chip: WeightChip, bits?: number): LoopConverters 
     output: isExact ? undefined : { low: -high, high },
     range: policy === "max" ? "max" : { percentile: percentile?.value ?? 1 },
   };
+}
+
+/** A product is converted once here: it has no converter of its own that could be off. */
+function refuseFaults({ name, adc }: WeightChip["target"]): void {
+  const place = (["successiveApproximation", "gainSpread", "offsetSpread"] as const)
+    .find((key) => adc[key] !== undefined);
+  if (place === undefined) return;
+  throw new UserError("faults of single converters are not part of a learning loop", {
+    place: `target ${name}: adc.${place}`,
+    remedy: "Remove it, or name the imperfections to learn with by --only, without converters.",
+  });
 }
 
 /** Puts the products of a graph that have these parameters for weights behind converters. */

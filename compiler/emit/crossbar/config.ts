@@ -134,6 +134,14 @@ const configSchema = z.strictObject({
     }),
     gainSpread: notNegative,
     offsetSpread: notNegative,
+    /** Converters by successive approximation; an ideal quantiser unless given. */
+    successiveApproximation: z.strictObject({
+      /** Of the smallest capacitor, relative; of the comparator, relative to the reference. */
+      capacitorSpread: notNegative,
+      comparatorOffset: notNegative,
+      /** Of the amplifier behind the capacitors; without end unless given. */
+      openLoopGain: positive.optional(),
+    }).optional(),
   }),
   blocks: z.array(blockSchema),
 });

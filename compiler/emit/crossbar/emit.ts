@@ -150,6 +150,7 @@ function describeTarget(
 ): Omit<CrossbarConfig, "blocks"> {
   const { array, cell, input, adc, wire } = target;
   const { percentile } = adc.range;
+  const approximation = adc.successiveApproximation;
   return {
     format: CROSSBARS_FORMAT, version: CROSSBARS_VERSION,
     target: { name: target.name, evidence: target.evidence },
@@ -180,6 +181,14 @@ function describeTarget(
         ...(percentile === undefined ? {} : { percentile: percentile.value }),
       },
       gainSpread: adc.gainSpread?.value ?? 0, offsetSpread: adc.offsetSpread?.value ?? 0,
+      ...(approximation === undefined ? {} : {
+        successiveApproximation: {
+          capacitorSpread: approximation.capacitorSpread?.value ?? 0,
+          comparatorOffset: approximation.comparatorOffset?.value ?? 0,
+          ...(approximation.openLoopGain === undefined ? {}
+            : { openLoopGain: approximation.openLoopGain.value }),
+        },
+      }),
     },
   };
 }

@@ -143,6 +143,10 @@ export interface OracleChip {
     readonly step: number;
     /** Gain and offset (in codes) of the converter of a column of a tile. */
     mismatch?(tile: string, column: number): { gain: number; offset: number };
+    /** Code of an input by what is no quantiser, and by how many codes rounding may change it. */
+    code?(tile: string, column: number, x: number, of: {
+      bits: number; signed: boolean; kind: number;
+    }): { code: number; clips: boolean; near: number };
   };
 }
 
@@ -201,9 +205,11 @@ export function oracleProduct(loops: Loops, chip: OracleChip): OracleResult {
     const x = (gain * v) / lsb + offset;
     const held = clipped.get(tile) ?? { clipped: 0, conversions: 0 };
     held.conversions++;
-    if (v / lsb < (signed ? -high : 0) - 0.5 || v / lsb > high + 0.5) held.clipped++;
     clipped.set(tile, held);
     ((currents[pulse.kind] ??= [])[slice] ??= []).push(v);
+    const given = converters.code?.(tile, column, x, { ...pulse, signed });
+    if (given ? given.clips : x < (signed ? -high : 0) - 0.5 || x > high + 0.5) held.clipped++;
+    if (given) return { value: given.code * lsb, near: given.near * lsb };
     const code = Math.min(Math.max(Math.round(x), signed ? -high : 0), high);
     const inside = x > (signed ? -high : 0) - 1 && x < high + 1;
     const near = inside && Math.abs(Math.abs(x - Math.floor(x)) - 0.5) < NEAR ? lsb : 0;

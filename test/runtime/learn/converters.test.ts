@@ -121,6 +121,19 @@ describe("the converters of a target", () => {
     expect(of("hermes-pcm")!.output).toEqual({ low: -255, high: 255 });
     expect(of("isaac-rram", 5)!.output).toEqual({ low: -15, high: 15 });
   });
+
+  it("refuse faults of single converters, which a loop does not have", () => {
+    const of = (changes: Record<string, unknown>, only: readonly Imperfection[]) =>
+      loopConverters({ ...testTarget("neurram-rram", changes), imperfections: imperfections(only),
+        seed: 1 });
+    for (const changes of [
+      { "adc.successiveApproximation": {} }, { "adc.gainSpread": 0.1 }, { "adc.offsetSpread": 0.1 },
+    ]) {
+      expect(() => of(changes, ["converters"])).toThrow(
+        `target neurram-rram: ${Object.keys(changes)[0]}: faults of single converters`);
+      expect(of(changes, ["programming"])).toBeUndefined();
+    }
+  });
 });
 
 const { model } = buildFfEbm(densePlan(5, [[5, 4], [4, 4, 3]], 3, smoothSigmoid));
