@@ -37,11 +37,16 @@ export interface ChipWeightsRequest {
   readonly name: string;
   readonly shape: readonly number[];
   readonly view: MatrixView;
+  /** Whether what lies between groups that share arrays is asked for as well. */
+  readonly packed?: boolean | undefined;
 }
 
 /** Weights as they are on one chip. */
 export interface HeldWeights {
-  /** In the order of the tensor. */
+  /**
+   * In the order of the tensor; packed, as [packs, groups, outputs, groups, inputs], where what
+   * inputs of one group give to outputs of another lies beside the weights.
+   */
   readonly weights: Float32Array;
   /** The same with the noise of read number `read`. */
   noisy(read: number): Float32Array;
@@ -52,7 +57,8 @@ export interface HeldWeights {
  * @throws UserError when a weight is not finite, or an array holds none of them
  */
 export function putOnChip(
-  chip: WeightChip, { name, shape, view }: ChipWeightsRequest, data: Float32Array, trial: number,
+  chip: WeightChip, { name, shape, view, packed = false }: ChipWeightsRequest,
+  data: Float32Array, trial: number,
 ): HeldWeights {
   const held = tensor("float32", shape, data);
   const emitted = emitBlocks(
@@ -62,7 +68,8 @@ export function putOnChip(
   const layout = layoutOf(emitted.config, crossbar);
   const matrices = programBlock({ crossbar, weights: () => held }, setting, layout, trial,
     chip.imperfections.readNoise);
-  const decoded = decode(emitted, setting, layout, matrices, sizeOf(shape));
+  const decoded = decode(emitted, setting, layout, matrices,
+    packed ? packedOrder(layout) : tensorOrder(crossbar.matrix, sizeOf(shape)));
   return {
     weights: Float32Array.from(decoded.weights),
     noisy: (read) => withNoise(decoded, keyOf(chip.seed, "weight read", trial, name, read)),
@@ -91,42 +98,72 @@ interface Decoded {
   readonly variance: Float64Array | undefined;
 }
 
+/** Where decoded numbers go. */
+interface Order {
+  readonly size: number;
+  /**
+   * Place of what an input of the group `from` gives to an output of a group of the same pack;
+   * none where nobody asks.
+   */
+  at(group: number, output: number, from: number, input: number): number | undefined;
+}
+
+const tensorOrder = ({ strides }: MatrixView, size: number): Order => ({
+  size,
+  at: (group, output, from, input) => (from !== group ? undefined
+    : group * strides.group + output * strides.output + input * strides.input),
+});
+
+function packedOrder({ packs, groupsPerPack, colsN, rowsK }: BlockLayout): Order {
+  const packOf = packs.flatMap(({ count }, pack) => new Array<number>(count).fill(pack));
+  return {
+    size: packs.length * groupsPerPack ** 2 * colsN * rowsK,
+    at: (group, output, from, input) => {
+      const pack = packOf[group] as number;
+      const start = (packs[pack] as { start: number }).start;
+      const line = (pack * groupsPerPack + group - start) * colsN + output;
+      return (line * groupsPerPack + from - start) * rowsK + input;
+    },
+  };
+}
+
 /** Adds up the slices and sides of every weight; the digital zero is taken off each. */
 function decode(
   { config }: Crossbars, { read }: ChipSetting, layout: BlockLayout, matrices: BlockMatrices,
-  size: number,
+  order: Order,
 ): Decoded {
   const encoding: Encoding = encodingFrom(config);
   const [crossbar] = config.blocks as [(typeof config.blocks)[number]];
   const scales = read(crossbar.scales);
-  const { strides, colsN } = crossbar.matrix;
-  const { columns, rows, slices, sides } = layout;
+  const { columns, rows, slices, sides, colsN } = layout;
   const levels = encoding.bits === "continuous" ? 1 : 2 ** encoding.bits - 1;
   const isDigitalZero = encoding.scheme === "offset" &&
     (config.input.coding === "digital" || encoding.subtract === "digital");
   const zero = isDigitalZero ? encoding.zero : 0;
-  const weights = new Float64Array(size);
-  const variance = matrices.variance && new Float64Array(size);
+  const weights = new Float64Array(order.size);
+  const variance = matrices.variance && new Float64Array(order.size);
   for (const tile of crossbar.tiles) {
     const place = placeOf(layout, tile);
+    const inputs = tile.inputs.count;
     for (let g = 0; g < tile.groups.count; g++) {
       const group = tile.groups.start + g;
       for (let o = 0; o < tile.outputs.count; o++) {
         const output = tile.outputs.start + o;
         const scale = (scales[group * colsN + output] as number) * encoding.gain;
         const first = place.column(g, o);
-        for (let i = 0; i < tile.inputs.count; i++) {
-          const r = g * tile.inputs.count + i;
+        for (let r = 0; r < tile.groups.count * inputs; r++) {
+          const from = tile.groups.start + Math.floor(r / inputs);
+          const at = order.at(group, output, from, tile.inputs.start + (r % inputs));
+          if (at === undefined) continue;
           const line = (place.chunk + Math.floor(r / rows)) * columns + first;
-          let [sum, squares] = [-zero, 0];
+          // The zero of an offset is taken off what drives the group's own rows.
+          let [sum, squares] = [from === group ? -zero : 0, 0];
           for (let k = 0; k < slices * sides; k++) {
             const share = (encoding.significance[Math.floor(k / sides)] as number) / levels;
             const cell = (line + k) * rows + (r % rows);
             sum += (k % sides ? -share : share) * (matrices.weights[cell] as number);
             squares += share ** 2 * (matrices.variance?.[cell] ?? 0);
           }
-          const at = group * strides.group + output * strides.output +
-            (tile.inputs.start + i) * strides.input;
           weights[at] = scale * sum;
           if (variance) variance[at] = scale ** 2 * squares;
         }

@@ -77,6 +77,15 @@ export class Helpers {
         b.mul(real(b, share, fresh as Value), fresh as Value)));
   }
 
+  /** The elements of x at these places, under a key of their own. */
+  async picked(key: string, x: Held, places: Int32Array, shape: readonly number[]): Promise<Held> {
+    return this.#apply(`picked ${key}`, [x], [x.shape], (b, [value]) => {
+      const flat = b.reshape(value as Value, [sizeOf(x.shape)]);
+      const chosen = b.constant(tensor("int32", [places.length], places));
+      return b.reshape(b.gather(flat, chosen, 0), shape);
+    });
+  }
+
   /** Shared by all who ask: not to be released. */
   zeros(shape: readonly number[]): Held {
     return this.constant(`zeros [${shape}]`, shape, () => new Float32Array(sizeOf(shape)));

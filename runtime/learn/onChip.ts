@@ -19,6 +19,7 @@ import type { Solver } from "./blockRunner.ts";
 import { converted, loopConverters, type Convert } from "./converted.ts";
 import { releaseAll, type Engine, type Held, type HeldMap } from "./engine.ts";
 import { Helpers } from "./helpers.ts";
+import { packModel, type Packing } from "./packed.ts";
 import { placedParameters, type Placed } from "./placed.ts";
 import { Ranges, type RangeSamples } from "./ranges.ts";
 
@@ -47,8 +48,11 @@ export class OnChip {
   readonly #helpers: Helpers;
   readonly #learning: LearningChip;
   readonly #placed: ReadonlyMap<string, Placed>;
+  readonly #shapes: ReadonlyMap<string, readonly number[]>;
   /** Parameter of the running model -> parameter that is trained. */
   readonly #origin: ReadonlyMap<string, string>;
+  /** Parameters of the running model that are whole arrays. */
+  readonly #packings: ReadonlyMap<string, Packing>;
   /** What the chip now in use adds to each weight. */
   #errors = new Map<string, Held>();
   readonly #ranges: Ranges | undefined;
@@ -64,15 +68,23 @@ export class OnChip {
     this.#helpers = new Helpers(engine);
     this.#learning = learning;
     this.#placed = placedParameters(model);
+    this.#shapes = new Map(model.parameters.map(({ name, shape }) => [name, shape]));
     if (this.#placed.size === 0) {
       throw new UserError(`${model.name} has no product with trained weights`, {
         place: "--chip", remedy: "leave --chip away, or give a model with dense or conv layers",
       });
     }
-    const { running, origin } = learning.directions === "separate" ? untied(model)
-      : { running: model, origin: new Map(model.parameters.map(({ name }) => [name, name])) };
+    const { model: packed, packings } = packModel(model, this.#placed, learning.chip.target);
+    const { running, origin: copied } = learning.directions === "separate" ? untied(packed)
+      : { running: packed, origin: new Map(packed.parameters.map(({ name }) => [name, name])) };
+    const origin = new Map([...copied].map(([name, own]) =>
+      [name, packings.get(own)?.parameter ?? own]));
     this.model = running;
     this.#origin = origin;
+    this.#packings = new Map([...copied].flatMap(([name, own]) => {
+      const packing = packings.get(own);
+      return packing ? [[name, packing]] : [];
+    }));
     const converters = loopConverters(learning.chip, learning.bits);
     if (!converters) return;
     const onArrays = new Set(running.parameters.map(({ name }) => name)
@@ -121,25 +133,28 @@ export class OnChip {
 
   async #loadChip(parameters: HeldMap, trial: number, read: number): Promise<Map<string, Held>> {
     releaseAll(this.#engine, this.#errors.values());
-    this.#errors = await this.#draw(parameters, trial, read);
+    const { errors, arrays } = await this.#draw(parameters, trial, read);
+    this.#errors = errors;
     const loaded = new Map([...this.model.parameters].map(({ name }) =>
       [name, parameters.get(this.#origin.get(name) as string) as Held]));
-    for (const [name, error] of this.#errors) {
+    for (const [name, error] of errors) {
       loaded.set(name, await this.#helpers.sum([loaded.get(name) as Held, error]));
     }
-    return loaded;
+    return new Map([...loaded, ...arrays]);
   }
 
   /** Gives back what `load` made; the parameters that it was made from stay. */
   release(loaded: HeldMap): void {
-    releaseAll(this.#engine, [...this.#errors.keys()].map((name) => loaded.get(name) as Held));
+    const made = [...this.#errors.keys(), ...this.#packings.keys()];
+    releaseAll(this.#engine, made.map((name) => loaded.get(name) as Held));
   }
 
   /** Gradients of the parameters that are trained, from those of the running model. */
   async gradients(found: Map<string, Held>): Promise<Map<string, Held>> {
     const out = new Map<string, Held>();
-    for (const [name, held] of found) {
+    for (const [name, whole] of found) {
       const own = this.#origin.get(name) ?? name;
+      const held = await this.#unpacked(name, whole);
       const before = out.get(own);
       if (!before) {
         out.set(own, held);
@@ -151,10 +166,22 @@ export class OnChip {
     return out;
   }
 
+  /** Of whole arrays, what belongs to the parameter; what it was taken from is given back. */
+  async #unpacked(name: string, whole: Held): Promise<Held> {
+    const packing = this.#packings.get(name);
+    if (!packing) return whole;
+    const shape = this.#shapes.get(packing.parameter) as readonly number[];
+    const held = await this.#helpers.picked(packing.name, whole, packing.places, shape);
+    releaseAll(this.#engine, [whole]);
+    return held;
+  }
+
+  /** What is added to the weights of the chip, and arrays that stand in for weights. */
   async #draw(
     parameters: HeldMap, trial: number, read: number,
-  ): Promise<Map<string, Held>> {
+  ): Promise<{ readonly errors: Map<string, Held>; readonly arrays: Map<string, Held> }> {
     const errors = new Map<string, Held>();
+    const arrays = new Map<string, Held>();
     const { chip } = this.#learning;
     for (const { name } of this.model.parameters) {
       const own = this.#origin.get(name) as string;
@@ -163,15 +190,21 @@ export class OnChip {
       const { shape, data } = await this.#engine.read(parameters.get(own) as Held);
       const wanted = Float32Array.from({ length: data.length }, (_, i) =>
         data[placed.order?.[i] ?? i] as number);
-      const held: HeldWeights = putOnChip(chip, { name, ...placed }, wanted, trial);
+      const packing = this.#packings.get(name);
+      const held: HeldWeights = putOnChip(
+        chip, { name, ...placed, packed: packing !== undefined }, wanted, trial);
       const seen = chip.imperfections.readNoise ? held.noisy(read) : held.weights;
+      if (packing) {
+        arrays.set(name, this.#engine.hold(tensor("float32", packing.shape, seen)));
+        continue;
+      }
       const error = new Float32Array(data.length);
       seen.forEach((w, i) => {
         error[placed.order?.[i] ?? i] = w - (wanted[i] as number);
       });
       errors.set(name, this.#engine.hold(tensor("float32", shape, error)));
     }
-    return errors;
+    return { errors, arrays };
   }
 
   /** Frees what is kept between steps. */

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { constantOf, type Value } from "../../../compiler/graph/graph.ts";
 import { sizeOf, type Tensor } from "../../../compiler/graph/tensor.ts";
+import { splitEvenly } from "../../../compiler/partition/tiling.ts";
 import { matrixView } from "../../../compiler/partition/units.ts";
 import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import { putOnChip, type HeldWeights, type WeightChip } from "../../../runtime/chip/chipWeights.ts";
@@ -18,15 +19,17 @@ const largest = (xs: ArrayLike<number>): number =>
 
 describe.each(hybridNames)("%s", (name) => {
   const columns = name.includes("isaac") || name.includes("puma") ? 16 : 6;
-  const target = testTarget(name, { "array.rows": 12, "array.columns": columns });
 
-  it("multiplies with the weights that it holds", async () => {
-    // Groups that share a tile leak to each other behind wires, which no weight can say.
+  // Arrays that cut layers in pieces, and arrays that hold several groups.
+  it.each([1, 4])("multiplies with the weights that it holds; arrays %i times as large", async (
+    times,
+  ) => {
+    const target = testTarget(
+      name, { "array.rows": 12 * times, "array.columns": columns * times });
     const alone: Imperfection[][] = [["levels"], ["programming"], ["stuck"], ["wires"]];
+    let leaking = 0;
     for (const [i, { graph, inputs, name: what }] of randomCases(31).entries()) {
-      const isPacked = / 0|\/[2-9]|batched/.test(what);
-      const only = i % 2 && !isPacked ? ["levels", "programming", "stuck", "wires"] as const
-        : alone[i % (isPacked ? 2 : 4)]!;
+      const only = i % 2 ? ["levels", "programming", "stuck", "wires"] as const : alone[i % 4]!;
       const compiled = compileBlock(graph, target, only, { seed: 4 });
       const { block, setting } = compiled;
       const { heart, input } = findHeart(block.graph, block.crossbar.weights.name);
@@ -36,17 +39,29 @@ describe.each(hybridNames)("%s", (name) => {
       };
       const shape = held.shape as readonly number[];
       const view = matrixView(heart, (1 - input) as 0 | 1, shape);
-      const { weights } = putOnChip(chip, { name: block.crossbar.id, shape, view },
-        Float32Array.from(held.data), 2);
+      const request = { name: block.crossbar.id, shape, view };
+      const data = Float32Array.from(held.data);
+      const { weights } = putOnChip(chip, request, data, 2);
+      const { weights: arrays } = putOnChip(chip, { ...request, packed: true }, data, 2);
       // The oracle is loops over groups, inputs and outputs.
       const { loops, drive, heart: own } =
         loopsOf(graph, block.crossbar.weights.name, inputs);
       const { strides, groups, rowsK, colsN } = view;
       const sums = new Float64Array(sizeOf(loops.shape));
-      for (let g = 0; g < groups; g++) for (let o = 0; o < colsN; o++) {
-        for (let p = 0; p < loops.positions; p++) for (let k = 0; k < rowsK; k++) {
-          sums[loops.output(g, o, p)]! += loops.input(g, k, p) *
-            weights[g * strides.group + o * strides.output + k * strides.input]!;
+      const packs = splitEvenly(groups, block.crossbar.grid.groupTiles);
+      const each = packs[0]!.count;
+      for (const [pack, { start, count }] of packs.entries()) {
+        for (let a = 0; a < count; a++) for (let o = 0; o < colsN; o++) {
+          for (let b = 0; b < count; b++) for (let k = 0; k < rowsK; k++) {
+            // Inputs of a group's neighbours on the array reach its outputs too.
+            const w = arrays[(((pack * each + a) * colsN + o) * each + b) * rowsK + k]!;
+            const at = (start + a) * strides.group + o * strides.output + k * strides.input;
+            if (a === b) expect(w).toBe(weights[at]);
+            else if (w !== 0) leaking++;
+            for (let p = 0; p < loops.positions; p++) {
+              sums[loops.output(start + a, o, p)]! += loops.input(start + b, k, p) * w;
+            }
+          }
         }
       }
       const expected = afterProduct(graph, own, sums, inputs);
@@ -55,11 +70,13 @@ describe.each(hybridNames)("%s", (name) => {
       real.seeInputs(drive.data as Float32Array);
       real.setRanges([]);
       const actual = await real.read(await real.run(inputs, 0, device.allocate(sums.length)));
-      const scale = rowsK * Math.max(1, largest(drive.data)) * Math.max(0.1, largest(weights));
+      const scale = each * rowsK *
+        Math.max(1, largest(drive.data)) * Math.max(0.1, largest(weights));
       expected.data.forEach((e, at) =>
         expect(Math.abs(actual[at]! - e), `${what}, ${only.join()}`)
           .toBeLessThanOrEqual(5e-6 * scale));
     }
+    if (times > 1) expect(leaking).toBeGreaterThan(0);
   });
 });
 
