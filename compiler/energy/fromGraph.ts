@@ -174,9 +174,12 @@ const contractions = new Set<string>(["dot", "conv"]);
 
 /** The layers of every block, in graph order. */
 function planBlocks(
-  graph: Graph, activations: readonly Activation[], blockSize: number,
+  graph: Graph, all: readonly Activation[], blockSize: number,
 ): Layer[][] {
   const [input] = graph.inputs as [Value];
+  // States have a row per sample; activations of anything else stay in digital segments.
+  const activations = all.filter(({ post: { type: { shape: [batch, ...rest] } } }) =>
+    String(batch) === batchSymbol && isStatic(rest));
   const posts = new Set(activations.map(({ post }) => post));
   const boundary = new Set([...posts, input]);
   const layers = activations.map((activation): Layer =>

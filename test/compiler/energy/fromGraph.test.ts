@@ -246,6 +246,26 @@ describe("models whose activations are no units", () => {
   });
 });
 
+describe("activations whose first axis is no batch", () => {
+  it("stay in digital segments, with backprop's gradients", async () => {
+    const b = new Builder("sideways");
+    const x = b.input("x", { dtype: "float32", shape: [symbol("B"), 5] });
+    const h = b.unary("tanh", b.dot(x, b.constant(normal(4, "w1", [5, 4]), "w1"), 0, 1));
+    const w2 = b.constant(normal(4, "w2", [6, 4]), "w2");
+    // [6, B]: units are rows here.
+    const sideways = b.unary("tanh", b.dot(w2, b.transpose(h, [1, 0]), 0, 1));
+    const w3 = b.constant(normal(4, "w3", [6, 3]), "w3");
+    const graph = b.finish([{ name: "y", value: b.dot(b.transpose(sideways, [1, 0]), w3, 0, 1) }]);
+    const conversion = ffEbmFromGraph(graph, { blockSize: 1, loss });
+    expect(conversion.blocks.map(({ layers }) => layers)).toEqual([[h.name]]);
+    const truth = backprop(graph, conversion, 5);
+    const found = await gradientOf(conversion, 5, { kind: "implicit", adjoint: solver.free });
+    Array.from(truth.logits).forEach((z, i) => expect(found.logits[i]).toBeCloseTo(z, 12));
+    expect(compareGradients(found.gradient, truth.gradient).overall.relativeError)
+      .toBeLessThan(1e-12);
+  });
+});
+
 describe("what cannot be trained is refused", () => {
   it("a graph without products with weights", () => {
     const b = new Builder("g");
