@@ -97,6 +97,17 @@ const read = z.discriminatedUnion("kind", [
   }),
 ]);
 
+/** Two levels of some cells, between which each goes back and forth by itself: telegraph noise. */
+const telegraph = z.strictObject({
+  amplitude: z.union([conductanceCurve, ratioCurve]).meta({
+    description: "distance of the two levels; a dimensionless one multiplies the conductance",
+  }),
+  share: figure("1", { min: 0, max: 1 }).meta({ description: "share of the cells that have it" }),
+  /** Mean times in the level of higher and of lower conductance. */
+  highTime: figure("s", { min: 1e-15 }),
+  lowTime: figure("s", { min: 1e-15 }),
+});
+
 const currentVoltage = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("linear") }),
   /** I = G (V + k3 V^3). */
@@ -139,6 +150,8 @@ export const deviceSchema = z
     programming,
     time,
     read,
+    /** Besides the noise of `read`; its mean is what was programmed. */
+    telegraph: telegraph.optional(),
     currentVoltage,
     stuck,
     sensing: sensing.optional(),

@@ -143,6 +143,19 @@ export function readSigma(device: Device, g: Siemens, t: Second, gMax?: Siemens)
   return amplitude * growth * (isRatio(read.amplitude) ? g : scale);
 }
 
+/**
+ * Distance of the two levels of a cell that has telegraph noise, siemens; 0 where the device has
+ * none. Which cells have it is for the chip simulator to draw.
+ */
+export function telegraphStep(device: Device, g: Siemens, gMax?: Siemens): number {
+  if (!device.telegraph) return 0;
+  const { amplitude } = device.telegraph;
+  const scale = scaleTo(device, gMax);
+  const point: Point = { g: g / scale, t: 1 };
+  const step = Math.max(0, evaluate(amplitude, point, device.window.gMax.value));
+  return step * (isRatio(amplitude) ? g : scale);
+}
+
 /** Current and its derivative with respect to voltage. */
 export interface CellCurrent {
   readonly ampere: number;

@@ -47,6 +47,13 @@ export function readNoise({ read }: Device, t: Second): NoiseProcess {
   return low < high ? { kind: "flicker", variance: 1, low, high } : white;
 }
 
+/** Telegraph noise of a cell that has it, levels 1 apart; undefined where the device has none. */
+export function telegraphNoise({ telegraph }: Device): NoiseProcess | undefined {
+  if (!telegraph) return undefined;
+  const { highTime, lowTime } = telegraph;
+  return { kind: "telegraph", step: 1, upTime: highTime.value, downTime: lowTime.value };
+}
+
 /**
  * Parts per decade of flicker noise. A decade and more inside the band their sum has its density
  * within 0.3 %; its correlation is within 0.002 at any lag.

@@ -136,9 +136,9 @@ export async function openSimulator(
   const chosen = chosenImperfections({ only, without });
   const source = await chipSourceOf(artifact);
   const cells = (source?.blocks ?? []).map(({ home }) => home.cells);
-  const steady = cells.find(({ read }) => read.kind !== "flicker");
-  if (runInterval !== undefined && steady) {
-    throw new UserError(`has cells (${steady.name}) whose read noise has no 1/f spectrum`, {
+  const forgetful = cells.find(({ read, telegraph }) => read.kind !== "flicker" && !telegraph);
+  if (runInterval !== undefined && forgetful) {
+    throw new UserError(`has cells (${forgetful.name}) with neither 1/f nor telegraph noise`, {
       place: `${artifact.directory}: device`,
       remedy: "Leave --read-interval out, or compile for cells that have one, such as pcm-hermes.",
     });

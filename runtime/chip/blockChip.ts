@@ -19,13 +19,13 @@ import { converterLsbs, type Lsbs } from "./converters.ts";
 import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
+import { LastingNoise, outlastsRuns } from "./lastingNoise.ts";
 import { lawTerms } from "./nonlinear.ts";
-import { HeldNoise } from "./noiseInTime.ts";
 import { keyOf } from "./normal.ts";
 import { findHeart, type Heart } from "./operand.ts";
 import { inputRange, passesOf, type Pass } from "./passes.ts";
 import {
-  noiseOverRuns, programBlock, trialsDiffer, type ChipSetting,
+  programBlock, trialsDiffer, type ChipSetting,
 } from "./programBlock.ts";
 import {
   currentsName, simulatedGraph, type PlanNames, type ProductPlan,
@@ -65,7 +65,7 @@ export class BlockChip {
   #trial: number | undefined;
   #matrices: BlockMatrices | undefined;
   /** Noise that outlasts a run, and the run whose noise the weights have; see `#comeTo`. */
-  #lasting: HeldNoise | undefined;
+  #lasting: LastingNoise | undefined;
   #moment: number | undefined;
   /** Largest magnitude of the inputs that calibration has seen. */
   #largest = 0;
@@ -131,15 +131,12 @@ export class BlockChip {
     this.#setAll();
   }
 
-  /** The noise of this chip's cells that outlasts a run: of each element of the matrices. */
-  lasting(): HeldNoise | undefined {
-    const { lasting } = noiseOverRuns(this.#setting);
-    if (!this.#plan.noise || lasting.length === 0) return undefined;
+  /** The noise of this chip's cells that outlasts a run. */
+  lasting(): LastingNoise | undefined {
+    if (!this.#plan.noise || !outlastsRuns(this.#setting)) return undefined;
     const key = keyOf(this.#setting.seed, "lasting", this.#trial as number, this.id);
-    const { chunks, columns, rows } = this.layout;
-    const kept = lasting.reduce((sum, { variance }) => sum + variance, 0);
-    const parts = lasting.map(({ rate, variance }) => ({ rate, variance: variance / kept }));
-    return this.#lasting ??= new HeldNoise(parts, key, chunks * columns * rows);
+    return this.#lasting ??= new LastingNoise(
+      this.#setting, this.#matrices as BlockMatrices, key);
   }
 
   /** Brings the cells to the time of a run: noise that outlasts it is part of what they are. */
@@ -152,12 +149,10 @@ export class BlockChip {
   /** The matrices at the time of the last run; as programmed, before the first. */
   #present(): BlockMatrices {
     const matrices = this.#matrices as BlockMatrices;
-    const [noise, variance] = [this.lasting(), matrices.lasting];
-    if (!noise || !variance) return matrices;
+    const noise = this.lasting();
+    if (!noise) return matrices;
     const time = (this.#moment ?? 0) * (this.#setting.runInterval as number);
-    const weights = matrices.weights.map((w, i) => variance[i] === 0 ? w
-      : w + Math.sqrt(variance[i] as number) * noise.at(i, time));
-    return { ...matrices, weights };
+    return { ...matrices, weights: noise.weightsAt(time) };
   }
 
   /** How tiles of this block's own were written; empty without a budget of pulses. */

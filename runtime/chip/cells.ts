@@ -7,7 +7,7 @@
 import { UserError } from "../../compiler/errors.ts";
 import type { Device } from "../../targets/device.ts";
 import {
-  driftExponent, programmingSigma, readSigma, relaxation,
+  driftExponent, programmingSigma, readSigma, relaxation, telegraphStep,
 } from "../../targets/deviceModel.ts";
 import type { Second, Siemens } from "../../targets/units.ts";
 import { keyOf, normalAt, uniformAt, type Key } from "./normal.ts";
@@ -158,6 +158,20 @@ export class ProgrammedCells {
     const { device, gMax } = this.#technology;
     return cells.map((g) => Math.hypot(
       Math.sqrt(share) * readSigma(device, g as Siemens, t, gMax), relative * g));
+  }
+
+  /**
+   * Distance of the two levels of each cell, siemens: 0 for those without telegraph noise.
+   * @param cells their conductances at the time of reading
+   * @returns undefined where the device has no such noise
+   */
+  telegraphSteps(cells: Float64Array): Float64Array | undefined {
+    const { device, gMax } = this.#technology;
+    if (!device.telegraph) return undefined;
+    const share = device.telegraph.share.value;
+    const key = keyOf(0, this.#key[0], this.#key[1], "telegraph");
+    return cells.map((g, i) =>
+      (uniformAt(key, i) < share ? telegraphStep(device, g as Siemens, gMax) : 0));
   }
 }
 

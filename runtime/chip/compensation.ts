@@ -62,4 +62,8 @@ export function compensate(
       matrices.thermal[line] = (matrices.thermal[line] as number) * factor ** 2;
     }
   }
+  const { at, step } = matrices.telegraph;
+  at.forEach((element, i) => {
+    step[i] = (step[i] as number) / (left[Math.floor(element / rows)] as number);
+  });
 }

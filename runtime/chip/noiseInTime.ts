@@ -58,8 +58,30 @@ function holdAt(key: Key, rate: number, time: number): Hold {
 const normalOf = (key: Key, counter: number): number =>
   normalFromWord(randomBlock(key, counter)[0]);
 
+/** What is drawn anew at the events of its own and held in between. */
+export interface HeldPart {
+  readonly rate: number;
+  draw(key: Key, counter: number): number;
+}
+
+export const normalPart = ({ rate, variance }: NoisePart): HeldPart => ({
+  rate, draw: (key, counter) => Math.sqrt(variance) * normalOf(key, counter),
+});
+
+/** The parts that a process is the sum of, with what each draws; none of white noise. */
+export function heldParts(process: NoiseProcess): HeldPart[] {
+  const parts = noiseParts(process) ?? [];
+  if (process.kind !== "telegraph") return parts.map(normalPart);
+  // The level is drawn anew at the sum of both rates: a share of the draws changes nothing.
+  const { step, upTime, downTime } = process;
+  const share = upTime / (upTime + downTime);
+  return parts.map(({ rate }) => ({
+    rate, draw: (key, counter) => step * ((uniformAt(key, counter) < share ? 1 : 0) - share),
+  }));
+}
+
 /** Keys of the parts of a process, each with fluctuators of its own. */
-const partKeys = (parts: readonly NoisePart[], key: Key): Key[] =>
+const partKeys = (parts: readonly HeldPart[], key: Key): Key[] =>
   parts.map((_, i) => keyOf(0, key[0], key[1], i));
 
 /**
@@ -76,18 +98,12 @@ export function noiseAt(
     const held = Math.floor(time * 2 * process.bandwidth);
     return Math.sqrt(process.variance) * normalOf(ownKey(key, fluctuator), held);
   }
-  const parts = noiseParts(process) as readonly NoisePart[];
-  const owns = partKeys(parts, key).map((partKey) => ownKey(partKey, fluctuator));
-  const holds = parts.map(({ rate }, i) => holdAt(owns[i] as Key, rate, time));
-  if (process.kind === "telegraph") {
-    // The level is drawn anew at the sum of both rates: a share of the draws changes nothing.
-    const { step, upTime, downTime } = process;
-    const share = upTime / (upTime + downTime);
-    const isUp = uniformAt(owns[0] as Key, (holds[0] as Hold).value) < share;
-    return step * ((isUp ? 1 : 0) - share);
-  }
-  return parts.reduce((sum, { variance }, i) =>
-    sum + Math.sqrt(variance) * normalOf(owns[i] as Key, (holds[i] as Hold).value), 0);
+  const parts = heldParts(process);
+  const keys = partKeys(parts, key);
+  return parts.reduce((sum, { rate, draw }, i) => {
+    const own = ownKey(keys[i] as Key, fluctuator);
+    return sum + draw(own, holdAt(own, rate, time).value);
+  }, 0);
 }
 
 /** Parts that a stretch of time does not outlast, and the share of the variance that it does. */
@@ -108,17 +124,17 @@ export function splitNoise(process: NoiseProcess, duration: number): SplitNoise 
 }
 
 /**
- * Sums of parts for many fluctuators as time goes on: what `noiseAt` says of flicker noise of these
+ * Sums of parts for many fluctuators as time goes on: what `noiseAt` says of a process of these
  * parts, remembered while it is held. No state of the noise, which is a function of time.
  */
 export class HeldNoise {
-  readonly #parts: readonly NoisePart[];
+  readonly #parts: readonly HeldPart[];
   readonly #keys: readonly Key[];
   readonly #since: Float64Array;
   readonly #until: Float64Array;
   readonly #value: Float32Array;
 
-  constructor(parts: readonly NoisePart[], key: Key, count: number) {
+  constructor(parts: readonly HeldPart[], key: Key, count: number) {
     this.#parts = parts;
     this.#keys = partKeys(parts, key);
     this.#since = new Float64Array(parts.length * count).fill(Infinity);
@@ -133,10 +149,10 @@ export class HeldNoise {
     for (let i = 0, at = fluctuator * count; i < count; i++, at++) {
       if (time < (this.#since[at] as number) || time >= (this.#until[at] as number)) {
         const own = ownKey(this.#keys[i] as Key, fluctuator);
-        const { rate, variance } = this.#parts[i] as NoisePart;
+        const { rate, draw } = this.#parts[i] as HeldPart;
         const hold = holdAt(own, rate, time);
         [this.#since[at], this.#until[at]] = [hold.since, hold.until];
-        this.#value[at] = Math.sqrt(variance) * normalOf(own, hold.value);
+        this.#value[at] = draw(own, hold.value);
       }
       sum += this.#value[at] as number;
     }

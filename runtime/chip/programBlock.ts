@@ -8,7 +8,9 @@ import type { TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom } from "../../compiler/emit/crossbar/emit.ts";
 import type { Device } from "../../targets/device.ts";
 import { programmingSigma } from "../../targets/deviceModel.ts";
-import { readNoise } from "../../targets/noiseProcess.ts";
+import {
+  noiseVariance, readNoise, telegraphNoise, type NoiseProcess,
+} from "../../targets/noiseProcess.ts";
 import type { Hertz, Kelvin, Ratio, Second, Siemens } from "../../targets/units.ts";
 import { firstTime, ProgrammedCells, type CellTechnology } from "./cells.ts";
 import { compensate, fading, type Compensation } from "./compensation.ts";
@@ -54,14 +56,25 @@ export interface ChipSetting {
   readonly runInterval?: Second | undefined;
 }
 
+type Timing = Pick<ChipSetting, "cells" | "time" | "runInterval">;
+
 /** The cells' noise, variance 1: what outlasts a run, and the share that is fresh at each read. */
-export const noiseOverRuns = ({ cells, time, runInterval }: ChipSetting): SplitNoise =>
+export const noiseOverRuns = ({ cells, time, runInterval }: Timing): SplitNoise =>
   runInterval === undefined ? { lasting: [], fresh: 1 }
     : splitNoise(readNoise(cells, time), runInterval);
 
+/** Telegraph noise of levels 1 apart, if it outlasts a run. */
+export function lastingTelegraph({ cells, runInterval }: Timing): NoiseProcess | undefined {
+  const process = telegraphNoise(cells);
+  const outlasts = process && runInterval !== undefined &&
+    splitNoise(process, runInterval).fresh === 0;
+  return outlasts ? process : undefined;
+}
+
 /** Whether two trials differ at all before noise. */
-export const trialsDiffer = ({ imperfections, config }: ChipSetting): boolean =>
+export const trialsDiffer = ({ imperfections, config, cells }: ChipSetting): boolean =>
   imperfections.programming || imperfections.drift || imperfections.stuck ||
+  (imperfections.readNoise && cells.telegraph !== undefined) ||
   (imperfections.converters && convertersDiffer(config.converter));
 
 /**
@@ -140,6 +153,8 @@ function programAt(
   const { temperature, bandwidth, read: relative } = setting.noise;
   const levelCurrent = levelStep(encoding) * config.input.readVolt;
   const { fresh } = noiseOverRuns(setting);
+  const telegraph = telegraphNoise(device);
+  const isLasting = lastingTelegraph(setting) !== undefined;
   const fill: TileFill = {
     config, encoding, layout, law, wires: hasWires(setting),
     thermalPerSiemens: thermalCurrent(temperature, bandwidth, 1 as Siemens) / levelCurrent ** 2,
@@ -154,10 +169,19 @@ function programAt(
         { levels: imperfections.levels, ...(errors ? { errors } : {}) }, out);
       continue;
     }
+    const telegraphSteps = noise ? programmed.telegraphSteps(cells) : undefined;
     const readSigma = noise ? programmed.readSigma(cells, time, relative, fresh) : undefined;
+    if (readSigma && telegraph && !isLasting) {
+      const deviation = Math.sqrt(noiseVariance(telegraph));
+      telegraphSteps?.forEach((step, i) => {
+        readSigma[i] = Math.hypot(readSigma[i] as number, deviation * step);
+      });
+    }
     const lastingSigma = noise && fresh < 1
       ? programmed.readSigma(cells, time, 0, 1 - fresh) : undefined;
-    addTile(fill, tile, { cells, readSigma, lastingSigma, repair }, out);
+    addTile(fill, tile, {
+      cells, readSigma, lastingSigma, repair, ...(isLasting ? { telegraphSteps } : {}),
+    }, out);
   }
   return out;
 }

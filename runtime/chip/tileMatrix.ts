@@ -26,6 +26,14 @@ export interface MatrixTerm {
   readonly weights: Float32Array;
 }
 
+/** Cells whose two levels are part of the weights: in any order, but the same for a chip. */
+export interface TelegraphCells {
+  /** Element of the weights, [chunks, columns, rows]. */
+  readonly at: number[];
+  /** What the higher level adds to it over the lower one, in levels of a cell. */
+  readonly step: number[];
+}
+
 /** Matrices of a block, to be filled tile by tile. */
 export interface BlockMatrices {
   /** [chunks, columns, rows], in levels. */
@@ -34,6 +42,8 @@ export interface BlockMatrices {
   readonly variance: Float32Array | undefined;
   /** Variance of the noise that outlasts a run (`ReadTimes`): it is part of the weights. */
   readonly lasting: Float32Array | undefined;
+  /** Cells with telegraph noise that outlasts a run. */
+  readonly telegraph: TelegraphCells;
   /** Thermal variance of a read with a digit of 1, levels squared: [chunks, columns]. */
   readonly thermal: Float32Array | undefined;
   /** What cells of a nonlinear law add, by the power of the input that drives it. */
@@ -50,6 +60,7 @@ export function emptyMatrices(
     weights: new Float32Array(chunks * columns * rows),
     variance: noise ? new Float32Array(chunks * columns * rows) : undefined,
     lasting: noise ? new Float32Array(chunks * columns * rows) : undefined,
+    telegraph: { at: [], step: [] },
     thermal: noise ? new Float32Array(chunks * columns) : undefined,
     terms: law.map(({ power }) => ({ power, weights: new Float32Array(chunks * columns * rows) })),
     writes: [],
@@ -68,6 +79,8 @@ export interface TileState {
   readonly readSigma: Float64Array | undefined;
   /** Of what is the same for many reads. */
   readonly lastingSigma?: Float64Array | undefined;
+  /** Distance of the two levels of telegraph noise, siemens; 0 for cells without it. */
+  readonly telegraphSteps?: Float64Array | undefined;
   /** Copies of the columns, where they lie in the array and how their conversions are trimmed. */
   readonly repair?: Omit<RepairedTile, "tile" | "wanted" | "target"> | undefined;
 }
@@ -99,7 +112,7 @@ export function addTile(
   fill: TileFill, tile: CrossbarTile, state: TileState, out: BlockMatrices,
 ): void {
   const { encoding, layout } = fill;
-  const { cells, readSigma, lastingSigma, repair } = state;
+  const { cells, readSigma, lastingSigma, telegraphSteps, repair } = state;
   const solved = fill.wires
     ? solveTile({ ...fill, sides: layout.sides }, tile, cells, repair?.places) : undefined;
   const conductance = solved?.cells ?? cells;
@@ -113,10 +126,16 @@ export function addTile(
   const isPair = inRows || inColumns;
   const inputs = tile.groups.count * tile.inputs.count;
 
-  const noiseOf = (cell: number, sigma: Float64Array | undefined): number => {
-    const passed = solved && (cells[cell] as number) > 0
-      ? (conductance[cell] as number) / (cells[cell] as number) : 1;
-    return ((sigma as Float64Array)[cell] as number * passed) ** 2;
+  /** What wires leave of a change of a cell. */
+  const passed = (cell: number): number => solved && (cells[cell] as number) > 0
+    ? (conductance[cell] as number) / (cells[cell] as number) : 1;
+  const noiseOf = (cell: number, sigma: Float64Array | undefined): number =>
+    ((sigma as Float64Array)[cell] as number * passed(cell)) ** 2;
+  const addTelegraph = (at: number, cell: number, unit: number): void => {
+    const step = telegraphSteps?.[cell] ?? 0;
+    if (step === 0) return;
+    out.telegraph.at.push(at);
+    out.telegraph.step.push((step * passed(cell)) / unit);
   };
   /** One converted column of a slice: the positive cell (or all of it), or the negative one. */
   const addColumn = (
@@ -150,6 +169,8 @@ export function addTile(
         (noiseOf(own, sigma) + (both ? noiseOf(negative, sigma) : 0)) / unit ** 2;
       out.variance[at]! += noise(readSigma);
       if (lastingSigma) (out.lasting as Float32Array)[at]! += noise(lastingSigma);
+      addTelegraph(at, own, unit);
+      if (both) addTelegraph(at, negative, -unit);
       // Undriven cells make thermal noise too: the other row of a pair is on the same column.
       thermal += (cells[positive] as number) * (side === 0 || inRows ? 1 : 0) +
         (isPair && (both || inRows || side === 1) ? cells[negative] as number : 0);

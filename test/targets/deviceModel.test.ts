@@ -7,7 +7,10 @@ import {
   programmingSigma,
   readSigma,
   relaxation,
+  telegraphStep,
 } from "../../targets/deviceModel.ts";
+import { noiseVariance, telegraphNoise } from "../../targets/noiseProcess.ts";
+import { parseDevice } from "../../targets/target.ts";
 import { second, siemens } from "../../targets/units.ts";
 
 const uS = (x: number) => siemens(x * 1e-6);
@@ -142,6 +145,41 @@ describe("reading", () => {
 
   it("is one per cent for the Wan cells", () => {
     expect(readSigma(loadDevice("rram-wan2022-aihwkit"), uS(20), second(5)) * 1e6).toBeCloseTo(0.2);
+  });
+});
+
+describe("telegraph noise", () => {
+  const json = (amplitude: unknown): unknown => {
+    const figure = (value: number, unit: string) => ({ value, unit, source: "assumed: a test" });
+    return {
+      ...loadDevice("ideal"), $schema: undefined,
+      telegraph: {
+        amplitude, share: figure(0.25, "1"), highTime: figure(3, "ms"), lowTime: figure(1, "ms"),
+      },
+    };
+  };
+  const pieces = [{ argument: "g/gMax", form: "polynomial", coefficients: [0.3, -0.2] }];
+  const source = "assumed: a test";
+
+  it("is a share of the conductance or siemens, in any window", () => {
+    const ratio = parseDevice(json({ unit: "1", source, pieces }), "d.json");
+    const siemens = parseDevice(json({ unit: "uS", source, pieces }), "d.json");
+    const top = ratio.window.gMax.value * 1e6;
+    for (const k of [1, 2.5]) {
+      const [g, gMax] = [uS(0.4 * top * k), uS(top * k)];
+      expect(telegraphStep(ratio, g, gMax)).toBeCloseTo((0.3 - 0.08) * g, 15);
+      expect(telegraphStep(siemens, g, gMax)).toBeCloseTo((0.3 - 0.08) * 1e-6 * k, 15);
+    }
+    expect(telegraphStep(loadDevice("ideal"), uS(5))).toBe(0);
+    expect(telegraphNoise(loadDevice("ideal"))).toBeUndefined();
+    const noise = telegraphNoise(ratio)!;
+    expect(noise).toEqual({ kind: "telegraph", step: 1, upTime: 3e-3, downTime: 1e-3 });
+    expect(noiseVariance(noise)).toBeCloseTo(0.75 * 0.25, 12);
+  });
+
+  it("is refused with a fault that names its place", () => {
+    expect(() => parseDevice(json({ unit: "V", source, pieces }), "d.json"))
+      .toThrow(/d\.json: telegraph\.amplitude/);
   });
 });
 

@@ -4,9 +4,9 @@
  */
 import { describe, expect, it } from "vitest";
 import { keyOf } from "../../../runtime/chip/normal.ts";
-import { HeldNoise, noiseAt, splitNoise } from "../../../runtime/chip/noiseInTime.ts";
+import { HeldNoise, heldParts, noiseAt, splitNoise } from "../../../runtime/chip/noiseInTime.ts";
 import {
-  noiseCorrelation, noiseDensity, noiseParts, noiseVariance, type NoiseProcess,
+  noiseCorrelation, noiseDensity, noiseVariance, type NoiseProcess,
 } from "../../../targets/noiseProcess.ts";
 
 const key = keyOf(8, "noise");
@@ -73,7 +73,7 @@ it("white noise is uncorrelated from read to read beyond its bandwidth, over tim
 describe("the spectrum of flicker noise", () => {
   const [SAMPLES, CELLS, RATE] = [2048, 250, 1000];
   const p = { kind: "flicker", variance: 1, low: 5, high: 50 } as const;
-  const held = new HeldNoise(noiseParts(p)!, key, CELLS);
+  const held = new HeldNoise(heldParts(p), key, CELLS);
   const window = Float64Array.from({ length: SAMPLES }, (_, i) =>
     Math.sqrt(2 / 3) * (1 - Math.cos(2 * Math.PI * (i + 0.5) / SAMPLES)));
   const traces = Array.from({ length: CELLS }, (_, cell) =>
@@ -128,8 +128,9 @@ describe("the spectrum of flicker noise", () => {
 describe("held noise", () => {
   const p = processes.flicker!;
 
-  it("is what the process is, for parts that are held as for all of them", () => {
-    const held = new HeldNoise(noiseParts(p)!, key, 50);
+  it.each(["flicker", "telegraph"])("is what %s noise is, held as well as asked anew", (name) => {
+    const p = processes[name]!;
+    const held = new HeldNoise(heldParts(p), key, 50);
     for (const time of [0, 1e-4, 1e-3, 0.5, 0.2, 30, 1e-3]) {
       for (let cell = 0; cell < 50; cell += 7) {
         expect(held.at(cell, time)).toBeCloseTo(noiseAt(p, key, cell, time), 6);
