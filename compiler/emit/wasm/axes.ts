@@ -42,6 +42,11 @@ export function factsOf(e: Expr): Facts {
 
 export const dependsOn = (e: Expr, axis: number): boolean => (factsOf(e).axes & (1 << axis)) !== 0;
 
+const MAX_INDEX = 2 ** 30;
+/** Whether differences of such integers can not overflow. */
+export const fitsIndex = (e: Expr): boolean =>
+  Math.abs(e.min) < MAX_INDEX && Math.abs(e.max) < MAX_INDEX;
+
 /** An integer expression of sizes alone, as a size; undefined for any other. */
 function asDim(e: Expr): Dim | undefined {
   if (e.type !== "i32") return undefined;

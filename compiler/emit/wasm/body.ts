@@ -3,7 +3,7 @@
  * scratch memory. One file per body kind makes one of these.
  */
 import type { Value } from "./code.ts";
-import type { Scope } from "./lower.ts";
+import type { Scope } from "./scope.ts";
 
 export interface Emission {
   /** How the kernel is computed, for reports and tests: "lanes along x", "packed 4x12, ...". */

@@ -15,11 +15,11 @@ import {
 } from "./axes.ts";
 import type { EmitOptions, Emission } from "./body.ts";
 import type { Value } from "./code.ts";
-import type { Scope } from "./lower.ts";
 import type { Microkernels } from "./microkernel.ts";
 import { paired } from "./pairs.ts";
 import { emitPacked, type Product } from "./packedProduct.ts";
 import { emitReduction } from "./reduce.ts";
+import type { Scope } from "./scope.ts";
 
 /** What a symbolic size is taken to be where only a guess is needed. */
 const TYPICAL = 64;

@@ -8,9 +8,10 @@ import type { CumulateBody } from "../../kernels/kernel.ts";
 import { collapse, numbered } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Value } from "./code.ts";
-import { bind, extentsOf, flatRange, productOf, type Bindings } from "./loops.ts";
-import { Lowering } from "./lower.ts";
+import { bind, extentsOf, flatRange, productOf } from "./loops.ts";
 import type { PlainOp } from "./opcodes.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
+import type { Bindings } from "./scope.ts";
 
 const floatOps: Record<CumulateBody["op"], PlainOp> = { sum: "f64.add", prod: "f64.mul" };
 const integerOps: Record<CumulateBody["op"], PlainOp> = { sum: "i32.add", prod: "i32.mul" };
@@ -37,13 +38,13 @@ export function emitCumulate(body: CumulateBody): Emission {
           : c.variable("i32", c.i32(identity));
         c.loop(c.i32(0), productOf(c, extentsOf(scope, along)), 1, (i) => {
           const here = bind(outer, along, [i]);
-          const term = new Lowering(scope, here).scalar(value);
+          const term = new ScalarLowering(scope, here).scalar(value);
           const next = isFloat
             ? c.op(floatOps[body.op], c.read(total), c.op("f64.promote_f32", term))
             : c.op(integerOps[body.op], c.read(total), term);
           c.set(total, next);
           const acc: Value = isFloat ? c.op("f32.demote_f64", next) : next;
-          new Lowering(scope, here, { acc }).store(store);
+          new ScalarLowering(scope, here, { acc }).store(store);
         });
       };
       flatRange(c, extentsOf(scope, rows), begin, end, (outer, start, stop) =>

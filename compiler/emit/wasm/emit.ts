@@ -8,7 +8,7 @@
  * - `k.plan(symbol...)`: the number of work items, the bytes of scratch memory one call needs, and
  *   roughly how many scalar operations all items take (an f64), to judge what threads are worth.
  *
- * The memory contract (where buffers may lie) is stated in `lower.ts`. Modules import private
+ * The memory contract (where buffers may lie) is stated in `scope.ts`. Modules import private
  * memory; `shareMemory` of `assembler.ts` makes the variant for threads.
  */
 import type { Dim } from "../../graph/dim.ts";
@@ -20,13 +20,13 @@ import { Code, type Value } from "./code.ts";
 import { writeCode } from "./codeWriter.ts";
 import { emitContract } from "./contract.ts";
 import { emitCumulate } from "./cumulate.ts";
-import type { Scope } from "./lower.ts";
 import { emitMap } from "./map.ts";
 import { MathLibrary } from "./math.ts";
 import { Microkernels } from "./microkernel.ts";
 import type { WasmType } from "./opcodes.ts";
 import { emitReduce } from "./reduce.ts";
 import { emitScatter } from "./scatter.ts";
+import type { Scope } from "./scope.ts";
 import { emitSort } from "./sort.ts";
 
 export interface WasmModule {

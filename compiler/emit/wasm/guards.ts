@@ -7,10 +7,11 @@
  * it, count. All others stay tests, on the whole walk.
  */
 import { collect, type Expr } from "../../kernels/expr.ts";
-import { dependsOn, factsOf, strideAlong } from "./axes.ts";
+import { dependsOn, factsOf, fitsIndex, strideAlong } from "./axes.ts";
 import type { Value } from "./code.ts";
-import { bindingOf, laneLoop, type Bindings } from "./loops.ts";
-import { fitsIndex, Lowering, type Lanes, type Scope } from "./lower.ts";
+import { bindingOf, laneLoop } from "./loops.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
+import type { Bindings, Lanes, Scope } from "./scope.ts";
 
 /** Conditions and what they are on the stretch. */
 export type Known = ReadonlyMap<Expr, boolean>;
@@ -70,7 +71,7 @@ function stretch(
   // Equal bounds and conditions are the same values, and count once.
   const [lows, highs, needed] = [new Set([from]), new Set([to]), new Set<Value>()];
   for (const outer of bindings) {
-    const lowering = new Lowering(scope, new Map(outer).set(axis, bindingOf(zero)));
+    const lowering = new ScalarLowering(scope, new Map(outer).set(axis, bindingOf(zero)));
     for (const [e, holds] of settled) {
       if (!dependsOn(e, axis)) {
         const value = lowering.scalar(e);

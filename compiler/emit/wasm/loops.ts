@@ -4,9 +4,7 @@
  */
 import type { NumberedAxis } from "./axes.ts";
 import { constantOf, type Code, type Value } from "./code.ts";
-import type { Binding, Lanes, Scope } from "./lower.ts";
-
-export type Bindings = ReadonlyMap<number, Binding>;
+import type { Binding, Bindings, Lanes, Scope } from "./scope.ts";
 
 export const bindingOf = (value: Value): Binding => ({ value, plus: 0 });
 

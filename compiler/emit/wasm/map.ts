@@ -8,9 +8,11 @@ import { collapse, constantExtent, numbered } from "./axes.ts";
 import type { Value } from "./code.ts";
 import type { Emission } from "./body.ts";
 import { guardedLaneLoop } from "./guards.ts";
-import { bind, bindingOf, extentsOf, flatRange, productOf, type Bindings } from "./loops.ts";
-import { Lowering, withExtents } from "./lower.ts";
+import { bind, bindingOf, extentsOf, flatRange, productOf } from "./loops.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
+import { withExtents, type Bindings } from "./scope.ts";
 import { bestLaneAxis } from "./strategy.ts";
+import { VectorLowering } from "./vectorLowering.ts";
 
 export function emitMap(body: MapBody): Emission {
   const { groups, roots } = collapse([numbered(body.axes, 0)], rootsOf(body));
@@ -37,7 +39,7 @@ export function emitMap(body: MapBody): Emission {
       const c = scope.code;
       if (!lanes) {
         return c.loop(begin, end, 1, () => {
-          const lowering = new Lowering(scope, new Map());
+          const lowering = new ScalarLowering(scope, new Map());
           for (const store of stores) lowering.store(store);
         });
       }
@@ -47,7 +49,7 @@ export function emitMap(body: MapBody): Emission {
           roots: values, axis, extent: constantExtent(lanes), inner: [], bindings: [outer],
         }, from, to, (i, rest, known) => {
           const here = new Map(outer).set(axis, bindingOf(i));
-          const lowering = new Lowering(scope, here, { lanes: { axis, end: rest }, known });
+          const lowering = new VectorLowering(scope, here, { axis, end: rest }, { known });
           for (const store of stores) lowering.storeVector(store);
         });
       if (rows.length === 0) return walk(new Map(), begin, end);

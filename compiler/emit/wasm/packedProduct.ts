@@ -18,13 +18,13 @@ import type { FunctionRef } from "./assembler.ts";
 import type { Emission } from "./body.ts";
 import type { Code, Value } from "./code.ts";
 import { guardedLaneLoop, type Known } from "./guards.ts";
-import {
-  bind, extentsOf, flatRange, laneLoop, productOf, type Bindings,
-} from "./loops.ts";
-import { Lowering, withExtents, type Lanes, type Scope } from "./lower.ts";
+import { bind, extentsOf, flatRange, laneLoop, productOf } from "./loops.ts";
 import {
   TILE_COLUMNS, TILE_ROWS, type Microkernels, type Terms, type TileVectors,
 } from "./microkernel.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
+import { withExtents, type Bindings, type Lanes, type Scope } from "./scope.ts";
+import { VectorLowering } from "./vectorLowering.ts";
 
 /** A contraction as matrices; axes keep the numbers that the expressions know. */
 export interface Product {
@@ -223,7 +223,7 @@ function inPlace(
   const here = bind(bind(bind(new Map(), side.batch, batch), side.outer, [outer]),
     side.inner, [inner]);
   return {
-    address: new Lowering(scope, here).addressOf(root.buffer, root.index),
+    address: new ScalarLowering(scope, here).addressOf(root.buffer, root.index),
     pitch: scope.code.mul(scope.size(stride), scope.code.i32(4)),
   };
 }
@@ -271,8 +271,8 @@ function pack(
         const base = c.read(at);
         const put = (j: Value, rest?: Lanes["end"], known?: Known): void => {
           const here = bind(above, inner, [...middle, j]);
-          const lowering = new Lowering(scope, here,
-            { lanes: { axis: lanes.number, end: rest }, known });
+          const lowering = new VectorLowering(
+            scope, here, { axis: lanes.number, end: rest }, { known });
           c.store("v128.store", c.element(base, c.sub(j, from)), lowering.vector(root));
         };
         guardedLaneLoop(scope, {
@@ -329,7 +329,7 @@ function finish(
         laneLoop(c, first, until, (j, rest) => {
           const here = bind(above, inner, [...middle, j]);
           const acc = c.loadNow("v128.load", c.element(base, c.sub(j, first)));
-          new Lowering(scope, here, { acc, lanes: { axis: lanes.number, end: rest } })
+          new VectorLowering(scope, here, { axis: lanes.number, end: rest }, { acc })
             .storeVector(store);
         });
         c.set(at, c.element(base, c.sub(until, first)));

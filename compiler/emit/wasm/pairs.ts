@@ -10,15 +10,13 @@ import type { Expr } from "../../kernels/expr.ts";
 import { ExprPool } from "../../kernels/pool.ts";
 import { substitute, type NumberedAxis } from "./axes.ts";
 import type { Product } from "./packedProduct.ts";
-
-const fits = (e: Expr): boolean =>
-  e.type === "i32" && e.min >= -(2 ** 15) && e.max < 2 ** 15;
+import { fitsHalfWord, pairWord } from "./pairWord.ts";
 
 /** The product over pairs; undefined where operands are too wide or no axis can be halved. */
 export function paired(product: Product): Product | undefined {
   const { a, b, k } = product;
   const axis = halvable(k);
-  if (!axis || !fits(a) || !fits(b)) return undefined;
+  if (!axis || !fitsHalfWord(a) || !fitsHalfWord(b)) return undefined;
   const extent = axis.extent as number;
   const half = { ...axis, extent: Math.ceil(extent / 2) };
   const pool = new ExprPool();
@@ -28,8 +26,7 @@ export function paired(product: Product): Product | undefined {
     const second = pool.add(i, pool.const(1));
     const exists = pool.lt(second, pool.const(extent));
     const high = pool.guard(exists, copy(e, second), pool.const(0));
-    return pool.binary("or", pool.binary("and", copy(e, i), pool.const(0xffff)),
-      pool.binary("shl", high, pool.const(16)));
+    return pairWord(pool, copy(e, i), high);
   };
   return {
     ...product, terms: "pairs", a: words(a), b: words(b),

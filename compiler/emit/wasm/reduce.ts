@@ -17,11 +17,12 @@ import type { Code, Value, Variable } from "./code.ts";
 import { guardedLaneLoop, type Known } from "./guards.ts";
 import {
   bind, everyPoint, everyPointUnrolled, extentsOf, flatRange, laneLoop, productOf,
-  type Bindings,
 } from "./loops.ts";
-import { Lowering, withExtents, type Lanes, type Scope } from "./lower.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
 import { scalarBinary } from "./scalarRules.ts";
+import { withExtents, type Bindings, type Lanes, type Scope } from "./scope.ts";
 import { bestLaneAxis } from "./strategy.ts";
+import { valuesOf, VectorLowering } from "./vectorLowering.ts";
 import { vectorBinary } from "./vectorRules.ts";
 
 /** A reduction whose axes were fused: outputs are numbered before reduced axes. */
@@ -85,8 +86,8 @@ export function emitReduction(reduction: Reduction): Emission {
     scratch: (scope) => scope.code.i32(0),
     run(scope, begin, end) {
       scope.code.loop(begin, end, 1, () => {
-        const acc = new Lowering(scope, new Map()).scalar(value);
-        new Lowering(scope, new Map(), { acc }).store(store);
+        const acc = new ScalarLowering(scope, new Map()).scalar(value);
+        new ScalarLowering(scope, new Map(), { acc }).store(store);
       });
     },
   };
@@ -175,14 +176,15 @@ function alongBlock(
   const identity = identityLanes(c, op, value.type);
   const at = (axes: Bindings, u: number): Bindings =>
     new Map(axes).set(lanes.number, { value: i, plus: 4 * u });
-  const options = { lanes: { axis: lanes.number, end: rest }, known };
+  const lowering = (axes: Bindings, u: number, acc?: Value): VectorLowering =>
+    new VectorLowering(scope, at(axes, u), { axis: lanes.number, end: rest }, { known, acc });
   const each = Array.from({ length: vectors }, (_, u) => u);
 
   /** One vector of reductions per block of lanes, over the points that `points` visits. */
   const accumulate = (points: (visit: (all: Bindings) => void) => void): Value[] => {
     const accs = each.map(() => c.variable("v128", identity));
     points((all) => each.forEach((u) => {
-      const term = new Lowering(scope, at(all, u), options).vector(value);
+      const term = lowering(all, u).vector(value);
       const acc = accs[u] as Variable;
       c.set(acc, combine(c.read(acc), term));
     }));
@@ -194,7 +196,7 @@ function alongBlock(
     results = each.map((u) => {
       let acc: Value | undefined;
       everyPointUnrolled(scope, reduced, outer, (all) => {
-        const term = new Lowering(scope, at(all, u), options).vector(value);
+        const term = lowering(all, u).vector(value);
         acc = acc ? combine(acc, term) : term;
       });
       return acc ?? identity;
@@ -210,8 +212,7 @@ function alongBlock(
     results = accumulate((visit) => everyPoint(scope, reduced, outer, visit));
   }
 
-  results.forEach((acc, u) =>
-    new Lowering(scope, at(outer, u), { ...options, acc }).storeVector(store));
+  results.forEach((acc, u) => lowering(outer, u, acc).storeVector(store));
 }
 
 /** All bindings that writing a reduction out goes through. */
@@ -255,7 +256,7 @@ function reduceAcross(reduction: Reduction, lanes: NumberedAxis): Emission {
       const c = scope.code;
       const row = (outer: Bindings): void => {
         const acc = isLong ? longSum(outer) : shortReduction(outer);
-        new Lowering(scope, outer, { acc }).store(store);
+        new ScalarLowering(scope, outer, { acc }).store(store);
       };
       const shortReduction = (outer: Bindings): Value => {
         const accs = accumulators();
@@ -268,7 +269,7 @@ function reduceAcross(reduction: Reduction, lanes: NumberedAxis): Emission {
         everyBlock(scope, reduced, lanes, 4 * BLOCK, outer, (all, start, stop) => {
           const accs = accumulators();
           accumulate(accs, all, start, stop);
-          const parts = new Lowering(scope, all).lanesOf("f32", joined(accs))
+          const parts = valuesOf(c, "f32", joined(accs))
             .map((part) => c.op("f64.promote_f32", part));
           c.set(total, parts.reduce((sum, part) => c.op("f64.add", sum, part), c.read(total)));
         });
@@ -283,8 +284,7 @@ function reduceAcross(reduction: Reduction, lanes: NumberedAxis): Emission {
         accs.map((acc) => c.read(acc)).reduce(combine);
       const add = (acc: Variable, all: Bindings, i: Value, u: number, end?: Lanes["end"]): void => {
         const here = new Map(all).set(lanes.number, { value: i, plus: 4 * u });
-        const term = new Lowering(scope, here, { lanes: { axis: lanes.number, end } })
-          .vector(value);
+        const term = new VectorLowering(scope, here, { axis: lanes.number, end }).vector(value);
         const present = end && c.op("i32x4.gt_s", c.op("i32x4.splat", end.count),
           c.i32x4(0, 1, 2, 3));
         c.set(acc, combine(c.read(acc),
@@ -329,8 +329,7 @@ function vectorCombiner(
 function combineLanes(scope: Scope, op: ReduceKind, type: ScalarType, lanes: Value): Value {
   const rule = scalarBinary[combiner[op]][type];
   if (!rule) throw new InternalError(`kernels have no ${op} over ${type}`);
-  const [a, b, x, y] = new Lowering(scope, new Map()).lanesOf(type, lanes) as
-    [Value, Value, Value, Value];
+  const [a, b, x, y] = valuesOf(scope.code, type, lanes) as [Value, Value, Value, Value];
   const both = (p: Value, q: Value): Value => rule(scope.code, p, q, scope.library);
   return both(both(a, b), both(x, y));
 }

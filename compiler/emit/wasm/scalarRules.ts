@@ -3,6 +3,7 @@
  * states. A bool is an i32 that is 0 or 1. An operator without an entry for a type has no meaning
  * there, and asking for it is an internal error.
  */
+import { InternalError } from "../../errors.ts";
 import type { ExprBinary, ExprUnary, ScalarType } from "../../kernels/expr.ts";
 import type { Code, Value } from "./code.ts";
 import type { MathFunction, MathLibrary } from "./math.ts";
@@ -147,9 +148,20 @@ export const scalarCast: Record<ScalarType, Record<ScalarType, UnaryRule>> = {
 const bits = plain1("i32.reinterpret_f32");
 const float = plain1("f32.reinterpret_i32");
 /** The same 32 bits as another type. */
-export const scalarBitcast: Record<ScalarType, ByType<UnaryRule>> = {
+const scalarBitcast: Record<ScalarType, ByType<UnaryRule>> = {
   f32: { i32: bits, u32: bits },
   i32: { f32: float, u32: same },
   u32: { f32: float, i32: same },
   bool: {},
 };
+
+export const unaryRule = (op: ExprUnary, type: ScalarType): UnaryRule =>
+  scalarUnary[op][type] ?? missing(op, type);
+export const binaryRule = (op: ExprBinary, type: ScalarType): BinaryRule =>
+  scalarBinary[op][type] ?? missing(op, type);
+export const bitcastRule = (from: ScalarType, to: ScalarType): UnaryRule =>
+  scalarBitcast[from][to] ?? missing("bitcast", from);
+
+function missing(op: string, type: ScalarType): never {
+  throw new InternalError(`kernel expressions have no ${op} of ${type}`);
+}

@@ -9,9 +9,11 @@ import { ExprPool } from "../../kernels/pool.ts";
 import { numbered, substitute } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Value } from "./code.ts";
-import { bindingOf, laneLoop, type Bindings } from "./loops.ts";
-import { Lowering } from "./lower.ts";
+import { bindingOf, laneLoop } from "./loops.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
+import type { Bindings } from "./scope.ts";
 import { bestLaneAxis } from "./strategy.ts";
+import { VectorLowering } from "./vectorLowering.ts";
 
 const [ROW, COLUMN, UPDATE] = [0, 1, 2];
 
@@ -48,31 +50,31 @@ export function emitScatter(body: ScatterBody): Emission {
       const at = (...pairs: [number, ReturnType<typeof bindingOf>][]): Bindings => new Map(pairs);
       if (lanes === ROW) {
         c.loop(begin, end, 1, (j) => laneLoop(c, zero, rowCount, (i, rest) =>
-          new Lowering(scope, at([ROW, bindingOf(i)], [COLUMN, bindingOf(j)]),
-            { lanes: { axis: ROW, end: rest } }).storeVector(fill)));
+          new VectorLowering(scope, at([ROW, bindingOf(i)], [COLUMN, bindingOf(j)]),
+            { axis: ROW, end: rest }).storeVector(fill)));
       } else {
         c.loop(zero, rowCount, 1, (i) => laneLoop(c, begin, end, (j, rest) =>
-          new Lowering(scope, at([ROW, bindingOf(i)], [COLUMN, bindingOf(j)]),
-            { lanes: { axis: COLUMN, end: rest } }).storeVector(fill)));
+          new VectorLowering(scope, at([ROW, bindingOf(i)], [COLUMN, bindingOf(j)]),
+            { axis: COLUMN, end: rest }).storeVector(fill)));
       }
       c.loop(zero, scope.size(updates.extent), 1, (u) => {
-        const row = new Lowering(scope, at([UPDATE, bindingOf(u)])).scalar(target);
+        const row = new ScalarLowering(scope, at([UPDATE, bindingOf(u)])).scalar(target);
         const element = (j: Value): { here: Bindings; address: Value } => {
           const here = at([ROW, bindingOf(row)], [COLUMN, bindingOf(j)], [UPDATE, bindingOf(u)]);
-          return { here, address: new Lowering(scope, here).addressOf(output, index) };
+          return { here, address: new ScalarLowering(scope, here).addressOf(output, index) };
         };
         c.if(c.op("i32.lt_u", row, rowCount), () => {
           if (columns.extent === 1) {
             c.loop(begin, end, 1, (j) => {
               const { here, address } = element(j);
               const acc = c.loadNow(update.type === "f32" ? "f32.load" : "i32.load", address);
-              new Lowering(scope, here, { acc }).store(put);
+              new ScalarLowering(scope, here, { acc }).store(put);
             });
           } else {
             laneLoop(c, begin, end, (j, rest) => {
               const { here, address } = element(j);
               const acc = c.loadNow("v128.load", address);
-              new Lowering(scope, here, { lanes: { axis: COLUMN, end: rest }, acc })
+              new VectorLowering(scope, here, { axis: COLUMN, end: rest }, { acc })
                 .storeVector(put);
             });
           }

@@ -8,7 +8,7 @@ import { collapse, numbered } from "./axes.ts";
 import type { Emission } from "./body.ts";
 import type { Code, Value } from "./code.ts";
 import { bind, extentsOf, flatRange, productOf } from "./loops.ts";
-import { Lowering } from "./lower.ts";
+import { ScalarLowering } from "./scalarLowering.ts";
 
 const SIGN = -(2 ** 31);
 
@@ -52,7 +52,7 @@ export function emitSort(body: SortBody): Emission {
             c.mul(c.read(row), bytes));
           c.set(row, c.add(c.read(row), c.i32(1)));
           c.loop(c.i32(0), length, 1, (j) => {
-            const x = new Lowering(scope, bind(here, along, [j])).scalar(value);
+            const x = new ScalarLowering(scope, bind(here, along, [j])).scalar(value);
             c.store("i32.store", c.element(scratch, j), keyOf(c, value.type, x, body.descending));
             c.store("i32.store", c.element(order, j), j);
           });

@@ -1,7 +1,7 @@
 /**
  * Which axis the four lanes should walk: a rough cost per element of an expression's loads (and
  * store) along each candidate. Only ratios matter; the figures are instruction counts of the code
- * that `lower.ts` makes.
+ * that `vectorLowering.ts` makes.
  */
 import type { Dim } from "../../graph/dim.ts";
 import { collect, type Expr } from "../../kernels/expr.ts";

@@ -4,7 +4,7 @@
  */
 import { shareMemory } from "../../../compiler/emit/wasm/assembler.ts";
 import { emitWasmModule, planName } from "../../../compiler/emit/wasm/emit.ts";
-import { BUFFER_BASE, END_SLACK } from "../../../compiler/emit/wasm/lower.ts";
+import { BUFFER_BASE, END_SLACK } from "../../../compiler/emit/wasm/scope.ts";
 import { relaxedSimdProbe } from "../../../compiler/emit/wasm/probe.ts";
 import { InternalError, UserError } from "../../../compiler/errors.ts";
 import type { Kernel } from "../../../compiler/kernels/kernel.ts";

@@ -7,7 +7,7 @@ import { ModuleWriter } from "../../../../compiler/emit/wasm/assembler.ts";
 import { Code, type Value } from "../../../../compiler/emit/wasm/code.ts";
 import { writeCode } from "../../../../compiler/emit/wasm/codeWriter.ts";
 import { emitWasm, planName } from "../../../../compiler/emit/wasm/emit.ts";
-import { BUFFER_BASE, END_SLACK } from "../../../../compiler/emit/wasm/lower.ts";
+import { BUFFER_BASE, END_SLACK } from "../../../../compiler/emit/wasm/scope.ts";
 import { MathLibrary } from "../../../../compiler/emit/wasm/math.ts";
 import type { WasmType } from "../../../../compiler/emit/wasm/opcodes.ts";
 
