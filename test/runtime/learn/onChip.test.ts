@@ -70,6 +70,26 @@ describe("a model on a chip", () => {
     expect(await errors(one, 0)).toBe(await errors(one, 7));
   });
 
+  it("writes what is wanted now, whatever was written on the same chip before", async () => {
+    const onChip = new OnChip(
+      engine, model, chip(["levels", "readNoise"], { chips: "one" }), toRest);
+    const halves = new Map(model.parameters.map(({ name, shape }) => [name, engine.hold(
+      tensor("float32", shape, (numbers.get(name) as Float64Array).map((w) => w / 2)))]));
+    const numbersOf = async (held: ReadonlyMap<string, Held>, read: number): Promise<number[]> => {
+      const loaded = await onChip.load(held, 0, undefined, read);
+      const all = await Promise.all(weights.map((name) => engine.read(loaded.get(name) as Held)));
+      onChip.release(loaded);
+      return all.flatMap(({ data }) => Array.from(data as Float64Array));
+    };
+    const first = await numbersOf(hold(), 0);
+    const second = await numbersOf(hold(), 1);
+    expect(second).not.toEqual(first);
+    const smaller = await numbersOf(halves, 0);
+    smaller.forEach((w, i) => expect(Math.abs(w - first[i]! / 2)).toBeLessThan(0.2));
+    expect(await numbersOf(hold(), 0)).toEqual(first);
+    expect(await numbersOf(hold(), 1)).toEqual(second);
+  });
+
   it("has an array for each direction where it is asked to", async () => {
     const onChip = new OnChip(
       engine, model, chip(["programming"], { directions: "separate" }), toRest);
