@@ -3,12 +3,18 @@ import { InternalError } from "../errors.ts";
 import {
   dimToString, isStatic, productOf, shapesEqual, type Dim,
 } from "../graph/dim.ts";
-import type { Node, PrimName, TensorType } from "../graph/graph.ts";
+import type { Node, PrimName, TensorType, Value } from "../graph/graph.ts";
 import {
   elementAt, newData, sizeOf, type FloatMode, type Tensor, type TensorData,
 } from "../graph/tensor.ts";
 import type { DType } from "../graph/dtype.ts";
 import type { Work } from "./primitive.ts";
+
+export const typeAt = (types: readonly TensorType[], i = 0): TensorType => types[i] as TensorType;
+export const tensorAt = (tensors: readonly Tensor[], i = 0): Tensor => tensors[i] as Tensor;
+/** Shape of a node's first operand. */
+export const inputShape = (node: { readonly inputs: readonly Value[] }): readonly Dim[] =>
+  (node.inputs[0] as Value).type.shape;
 
 export const showShape = (shape: readonly Dim[]): string => `[${shape.map(dimToString).join(",")}]`;
 export const showType = (t: TensorType): string => `${t.dtype}${showShape(t.shape)}`;
@@ -30,6 +36,9 @@ export class MisfitError extends InternalError {
 export function check(condition: boolean, op: string, expected: string, actual: string): void {
   if (!condition) throw new MisfitError(`${op} expects ${expected}, got ${actual}`);
 }
+
+export const atLeast = (low: number, numbers: readonly number[]): boolean =>
+  numbers.every((n) => n >= low);
 
 export function checkSameShape(op: string, types: readonly TensorType[]): readonly Dim[] {
   const first = types[0] as TensorType;

@@ -12,7 +12,7 @@ import { elementAt, newData, sizeOf, splat, type Tensor } from "../graph/tensor.
 import type { Expr } from "../kernels/expr.ts";
 import { multiplyIntegers } from "../kernels/scalar.ts";
 import { check, showShape, showType } from "./common.ts";
-import { windowCount } from "./movement.ts";
+import { windowCount } from "./windows.ts";
 import type { Primitive } from "./primitive.ts";
 
 const shapeAt = (node: Node, i: number): readonly Dim[] => (node.inputs[i] as Value).type.shape;

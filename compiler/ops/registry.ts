@@ -3,12 +3,12 @@ import type { PrimName } from "../graph/graph.ts";
 import { conv, dot } from "./contraction.ts";
 import { binaryPrimitives, bitcast, cast, unaryPrimitives, where } from "./elementwise.ts";
 import { argsort, gather, scatter } from "./indexing.ts";
-import {
-  broadcast, concat, flip, pad, reshape, slice, transpose, unwindow, window,
-} from "./movement.ts";
+import { concat, pad } from "./joining.ts";
+import { broadcast, flip, reshape, slice, transpose } from "./movement.ts";
 import { cumulate, reduce } from "./reduction.ts";
 import { normal } from "./normal.ts";
 import { constant, iota, random, size } from "./source.ts";
+import { unwindow, window } from "./windows.ts";
 import type { Primitive } from "./primitive.ts";
 
 export const primitives: { readonly [O in PrimName]: Primitive<O> } = {

@@ -3,7 +3,7 @@ import { Builder } from "../../compiler/graph/builder.ts";
 import { isStatic } from "../../compiler/graph/dim.ts";
 import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { sizeOf, tensor, type Tensor } from "../../compiler/graph/tensor.ts";
-import { windowCount } from "../../compiler/ops/movement.ts";
+import { windowCount } from "../../compiler/ops/windows.ts";
 
 /** A small deterministic generator (mulberry32): tests name the seed that failed. */
 export function generator(seed: number): () => number {
