@@ -3,44 +3,23 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Builder } from "../../../compiler/graph/builder.ts";
-import { symbol } from "../../../compiler/graph/dim.ts";
-import { writeModel } from "../../../compiler/onnx/write.ts";
-import { writeNpy } from "../../../runtime/data/npy.ts";
 import { loadDevice, loadTarget } from "../../../runtime/files/targetFiles.ts";
 import { crosstie } from "../../support/cli.ts";
-import { Random } from "../../support/randomGraph.ts";
+import { writeSmallModel, type SmallModel } from "../../support/smallModel.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "crosstie-interval-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const r = new Random(12);
-const model = join(folder, "small.onnx");
-const [images, labels] = [join(folder, "images.npy"), join(folder, "labels.npy")];
-/** Two batches of samples, so that there is a time between runs. */
-const SAMPLES = 40;
-
-/** Two layers, and samples that nobody has labelled: what counts here is the noise. */
-async function writeFiles(): Promise<void> {
-  const b = new Builder("small");
-  const x = b.input("x", { dtype: "float32", shape: [symbol("N"), 20] });
-  const hidden = b.dot(x, b.constant(r.tensor([20, 12]), "first"), 0, 1);
-  const active = b.max(hidden, b.full(hidden, 0));
-  const logits = b.dot(active, b.constant(r.tensor([12, 4]), "second"), 0, 1);
-  writeFileSync(model, writeModel(b.finish([{ name: "logits", value: logits }])));
-  const data = r.tensor([SAMPLES, 20]).data as Float32Array;
-  await writeNpy(images, { dtype: "f4", shape: [SAMPLES, 20], data });
-  await writeNpy(labels, { dtype: "i4", shape: [SAMPLES], data: new Int32Array(SAMPLES) });
-}
-
+let files: SmallModel;
 const artifact = (name: string): string => join(folder, name);
 const compile = async (target: string, name: string): Promise<void> => {
   const { code, stderr } = await crosstie(
-    "compile", model, "--target", target, "--analog", "all", "-o", artifact(name));
+    "compile", files.model, "--target", target, "--analog", "all", "-o", artifact(name));
   expect(code, stderr).toBe(0);
 };
+/** Two batches of samples, so that there is a time between runs. */
 const words = (name: string): string[] => [
-  "simulate", artifact(name), "--data", `${images},${labels}`, "--trials", "8",
+  "simulate", artifact(name), "--data", files.data, "--trials", "8",
   "--only", "readNoise", "--time", "1e5", "--json",
 ];
 
@@ -56,7 +35,7 @@ async function simulated(name: string, ...more: readonly string[]): Promise<Resu
 }
 
 beforeAll(async () => {
-  await writeFiles();
+  files = await writeSmallModel(folder);
   await compile("hermes-pcm", "pcm");
 });
 
