@@ -23,6 +23,7 @@ import {
   type Imperfection,
   type Imperfections,
 } from "../chip/imperfections.ts";
+import { arraysOf } from "../chip/replicas.ts";
 import { readTensors } from "../data/tensorStore.ts";
 import type { Device } from "../device/device.ts";
 import type { ChipBlocks } from "../execute/hybridSession.ts";
@@ -122,9 +123,10 @@ function namesOf(names: readonly string[], place: string): readonly Imperfection
   });
 }
 
-/** The configurations of the targets that hold blocks. */
-export const configsIn = ({ blocks }: ChipSource): CrossbarConfig[] =>
-  [...new Set(blocks.map(({ home }) => home.config))];
+/** The tiles of a chip, those of copies included, and the configurations of their arrays. */
+const tilesIn = ({ blocks }: ChipSource): Map<string, CrossbarConfig> =>
+  new Map(blocks.flatMap(({ crossbar, home }) =>
+    arraysOf(crossbar).tiles.map(({ id }) => [id, home.config])));
 
 /** The simulated chip of an artifact; undefined when it has no analog block. */
 export async function openSimulator(
@@ -144,7 +146,7 @@ export async function openSimulator(
     });
   }
   const known = source && faults !== undefined
-    ? parseFaultMap(await readJson(faults), configsIn(source), faults) : undefined;
+    ? parseFaultMap(await readJson(faults), tilesIn(source), faults) : undefined;
   return (
     source &&
     new ChipSimulator(device, source, {

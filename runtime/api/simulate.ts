@@ -3,9 +3,7 @@
  * simulated chip. Every chip accuracy is of a chip that was programmed (and aged, if asked).
  */
 import { artifactFiles } from "../../compiler/artifact/plan.ts";
-import {
-  configsOf, parseCrossbars, type CrossbarConfig,
-} from "../../compiler/emit/crossbar/config.ts";
+import { configsOf, parseCrossbars } from "../../compiler/emit/crossbar/config.ts";
 import type { Compensation } from "../chip/compensation.ts";
 import { addScores, statisticsOf, type BlockStatistics } from "../chip/score.ts";
 import type { WriteReport } from "../chip/writeVerify.ts";
@@ -119,7 +117,7 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
       blocks: statisticsOf(addScores(chip.slice(0, request.trials).map((r) => r.scores)))
         .map((block) => ({ ...block, target: homes.get(block.id) as string })),
       ...(writes.length > 0 ? { writes } : {}),
-      notes: [...notesOn(request, has), ...copiesNote(configs)],
+      notes: notesOn(request, has),
       seconds: {
         digital: digital.seconds, ideal: ideal.seconds,
         chip: chip.reduce((sum, r) => sum + r.seconds, 0),
@@ -128,14 +126,6 @@ export async function simulate(request: SimulateRequest): Promise<SimulateResult
   } finally {
     runner.close();
   }
-}
-
-/** Copies of a layer share its products; one of each is programmed. */
-function copiesNote(configs: readonly CrossbarConfig[]): string[] {
-  const copied = configs.flatMap(({ blocks }) =>
-    blocks.flatMap(({ id, replicas = 1 }) => replicas > 1 ? [id] : []));
-  return copied.length === 0 ? [] : [`of the copies of ${copied.join(", ")} one each is ` +
-    "simulated: the others are counted, and differ from it by draws of their own"];
 }
 
 function notesOn({ time, repair }: SimulateRequest, isProgrammed: boolean): string[] {

@@ -16,17 +16,21 @@ import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { ConverterBank, hasMismatch } from "./converterBank.ts";
 import { converterLsbs, type Lsbs } from "./converters.ts";
-import { foldedGraph, foldMatrices, isFoldable, type FoldedMatrices } from "./foldedProduct.ts";
+import { productsOf } from "./deal.ts";
+import {
+  foldedGraph, foldedPlan, foldMatrices, isFoldable, type FoldedMatrices,
+} from "./foldedProduct.ts";
 import { storedWeights, type BlockDescription } from "./idealBlock.ts";
 import { layoutOf, tilesByColumn, type BlockLayout } from "./layout.ts";
 import { LastingNoise, outlastsRuns } from "./lastingNoise.ts";
 import { lawTerms } from "./nonlinear.ts";
 import { keyOf } from "./normal.ts";
-import { findHeart, type Heart } from "./operand.ts";
+import { dealAt, findHeart, type Place } from "./operand.ts";
 import { inputRange, passesOf, type Pass } from "./passes.ts";
 import {
   programBlock, trialsDiffer, type ChipSetting,
 } from "./programBlock.ts";
+import { scalesOf, type BlockArrays } from "./replicas.ts";
 import {
   currentsName, simulatedGraph, type PlanNames, type ProductPlan,
 } from "./simulatedGraph.ts";
@@ -54,7 +58,7 @@ export class BlockChip {
   readonly #block: BlockDescription;
   readonly #setting: ChipSetting;
   readonly #encoding: Encoding;
-  readonly #place: { heart: Heart; input: number };
+  readonly #place: Place;
   readonly #plan: ProductPlan;
   readonly #scales: Float32Array;
   readonly #output: string;
@@ -81,8 +85,9 @@ export class BlockChip {
     this.#block = block;
     this.#setting = setting;
     this.#encoding = encodingFrom(config);
-    this.#place = findHeart(graph, crossbar.weights.name);
-    this.#scales = Float32Array.from(setting.read(crossbar.scales));
+    const { copies = 1 } = crossbar;
+    this.#place = { ...findHeart(graph, crossbar.weights.name), copies };
+    this.#scales = scalesOf(crossbar, setting.read);
     this.#output = (graph.outputs[0] as { name: string }).name;
     this.layout = layoutOf(config, crossbar);
     this.passes = passesOf(config);
@@ -108,6 +113,11 @@ export class BlockChip {
   /** True when converters round and clip column currents. */
   get converts(): boolean {
     return this.#plan.converters && !this.#plan.sensed;
+  }
+
+  /** Whether folded weights are those of several copies. */
+  get #foldsCopies(): boolean {
+    return this.folds && this.layout.copies > 1;
   }
 
   /** Value of one code per kind of conversion and slice, once set. */
@@ -204,9 +214,10 @@ export class BlockChip {
     const { converters, digitalZero } = this.#plan;
     const unit = this.#encoding.gain * (converters ? this.#inputStep() : 1);
     const scales = this.#scales.map((s) => s * unit);
+    const { crossbar } = this.#block;
     const held = !this.folds ? this.#unfolded(matrices) : foldMatrices(matrices, {
-      layout: this.layout, encoding: this.#encoding, crossbar: this.#block.crossbar, scales,
-      digitalZero,
+      layout: this.layout, encoding: this.#encoding, scales, digitalZero,
+      crossbar: this.#foldsCopies ? inOrder(crossbar) : crossbar,
     });
     put(names.weights, held.weights);
     names.terms.forEach((name, i) => {
@@ -220,7 +231,8 @@ export class BlockChip {
     // Without converters the largest input takes the read voltage.
     const perRead = converters ? 1 : this.#largest ** 2;
     put(names.thermal, held.thermal?.map((x) => x * perRead));
-    put(names.outputScale, scales);
+    // Folded weights are scaled already.
+    put(names.outputScale, this.folds ? scales.map(() => 1) : scales);
     if (names.codesPerUnit.length > 0) this.#setConverters(names, put);
   }
 
@@ -284,9 +296,10 @@ export class BlockChip {
     const known = observe ? this.#observer : this.#run;
     if (known) return known;
     if (!this.#matrices) throw new InternalError(`block ${this.id} was not programmed`);
-    const { graph, names, boundaries } = this.folds
+    const { graph, names, boundaries } = this.folds && !this.#foldsCopies
       ? foldedGraph(this.graph, this.#place, this.#plan)
-      : simulatedGraph(this.graph, this.#place, this.#plan, observe);
+      : simulatedGraph(this.graph, this.#place,
+        this.#foldsCopies ? foldedPlan(this.#plan) : this.#plan, observe);
     const session = await Session.create(this.#device, buildProgram(graph, { boundaries }));
     const made = { session, names };
     this.#set(made);
@@ -360,6 +373,12 @@ export class BlockChip {
   }
   #tiles: readonly (string | undefined)[] | undefined;
 
+  /** Positions of a chunk's currents, of so many, at which there are products. */
+  productsOf(chunk: number, positions: number): Iterable<readonly [from: number, to: number]> {
+    const { chunks, copies } = this.layout;
+    return productsOf(dealAt(this.#place), Math.floor(chunk / (chunks / copies)), positions);
+  }
+
   /** Currents of a column between which its converter does not clip in a pass. */
   currentLimits(
     pass: Pass, chunk: number, column: number,
@@ -396,4 +415,11 @@ export class BlockChip {
     for (const one of [this.#run?.session, this.#observer?.session, this.#drive]) one?.release();
     this.#run = this.#observer = this.#drive = undefined;
   }
+}
+
+/** A block whose weights lie group by group, output by output. */
+function inOrder(block: BlockArrays): BlockArrays {
+  const { rowsK, colsN } = block.matrix;
+  const strides = { group: rowsK * colsN, output: rowsK, input: 1 };
+  return { ...block, matrix: { ...block.matrix, strides } };
 }

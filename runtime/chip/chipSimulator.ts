@@ -25,6 +25,7 @@ import { imperfections, type Imperfections } from "./imperfections.ts";
 import { Magnitudes } from "./magnitudes.ts";
 import { firstOutputs, observeBlock } from "./observe.ts";
 import type { ChipSetting } from "./programBlock.ts";
+import { arraysOf } from "./replicas.ts";
 import {
   addScores, powers, statisticsOf, type BlockScore, type BlockStatistics,
 } from "./score.ts";
@@ -84,7 +85,9 @@ export class ChipSimulator implements ChipBlocks {
 
   /** @throws UserError when a target's inputs and converters have no meaning together */
   constructor(device: Device, source: ChipSource, options: ChipOptions) {
-    const { blocks, read } = source;
+    const { read } = source;
+    const blocks = source.blocks.map((block): PlacedBlock =>
+      ({ ...block, crossbar: arraysOf(block.crossbar) }));
     const homes = new Set(blocks.map(({ home }) => home));
     this.#settings = new Map([...homes].map((home) => [home, settingOf(home, options, read)]));
     this.#descriptions = blocks;

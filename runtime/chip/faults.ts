@@ -75,12 +75,12 @@ export type FaultMap = ReadonlyMap<string, StuckCells>;
 /**
  * Reads a fault map: which cells of which tile are stuck, at what.
  * @param json parsed contents of the file
- * @param configs of the chip's targets
+ * @param tiles names of the chip's tiles, and the configurations of their arrays
  * @param place the file, for messages
  * @throws UserError when it is no fault map, or names a tile or a cell that the chip has not
  */
 export function parseFaultMap(
-  json: unknown, configs: readonly CrossbarConfig[], place: string,
+  json: unknown, tiles: ReadonlyMap<string, CrossbarConfig>, place: string,
 ): FaultMap {
   const parsed = faultMapSchema.safeParse(json);
   if (!parsed.success) {
@@ -91,8 +91,6 @@ export function parseFaultMap(
         '"cells": [{"row": 0, "column": 0, "stuck": "low"}]}]}.',
     });
   }
-  const homes = new Map(configs.flatMap((config) =>
-    config.blocks.flatMap(({ tiles }) => tiles.map(({ id }) => [id, config] as const))));
   const map = new Map<string, StuckCells>();
   const inside = (what: string, at: number, count: number, where: string): void => {
     if (at < count) return;
@@ -101,10 +99,11 @@ export function parseFaultMap(
     });
   };
   parsed.data.tiles.forEach(({ tile, ...faults }, i) => {
-    const home = homes.get(tile);
+    const home = tiles.get(tile);
     if (home === undefined) {
       throw new UserError(`the chip has no tile "${tile}"`, {
-        place: `${place}: tiles.${i}.tile`, remedy: "Use the names of tiles in crossbars.json.",
+        place: `${place}: tiles.${i}.tile`,
+        remedy: "Use the names of tiles in crossbars.json; those of copies end in .copy1, .copy2.",
       });
     }
     const { array: { rows, columns }, cell: { gMinSiemens, gMaxSiemens } } = home;

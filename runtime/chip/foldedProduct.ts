@@ -15,6 +15,7 @@ import { isOp, type Graph, type Node, type Value } from "../../compiler/graph/gr
 import { newData, sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { CrossbarBlock } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
+import { splitEvenly } from "../../compiler/partition/tiling.ts";
 import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
 import type { BlockLayout } from "./layout.ts";
 import { normals } from "./normal.ts";
@@ -29,6 +30,24 @@ export function isFoldable({ converters, sensed, layout, powers }: ProductPlan):
   // Constants of one element are written into kernels; these must stay outside.
   const hasArrays = groups * colsN > 1 && groups * rowsK * colsN > 1;
   return (!converters || sensed) && powers.length === 0 && groupsPerPack === 1 && hasArrays;
+}
+
+/**
+ * The plan of a product whose columns are folded, for layers with copies, whose weights are no
+ * longer those of one contraction: an array per group, which holds the effective weights.
+ */
+export function foldedPlan(plan: ProductPlan): ProductPlan {
+  const { layout, config } = plan;
+  const { groups, rowsK, colsN } = layout;
+  return {
+    ...plan, digitalZero: 0,
+    layout: {
+      ...layout, slices: 1, sides: 1, reads: 1, rows: rowsK, rowsPerTile: rowsK,
+      packs: splitEvenly(groups, groups), rowTiles: splitEvenly(rowsK, 1),
+      chunks: groups, columns: colsN,
+    },
+    config: { ...config, encoding: { ...config.encoding, significance: [1], bits: "continuous" } },
+  };
 }
 
 /** The block's graph with its weights replaced by a constant, and noise where the plan has it. */

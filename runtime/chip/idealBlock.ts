@@ -3,7 +3,7 @@
  * wires without resistance, no noise. The weights go through encoding, float32 conductances and
  * decoding, and nothing else; level quantisation is an imperfection like the others.
  */
-import type { CrossbarBlock, CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import { decodeBlock, type TensorReader } from "../../compiler/emit/crossbar/decode.ts";
 import { encodingFrom, layoutFrom, tileFrom } from "../../compiler/emit/crossbar/emit.ts";
 import { withContinuousCells } from "../../compiler/emit/crossbar/encoding.ts";
@@ -15,12 +15,13 @@ import { tensor, type Tensor } from "../../compiler/graph/tensor.ts";
 import type { WeightMatrix } from "../../compiler/partition/units.ts";
 import { copyNode } from "../../compiler/passes/rewrite.ts";
 import { findHeart } from "./operand.ts";
+import { scalesOf, weightsOfCopies, type BlockArrays } from "./replicas.ts";
 
 /** A block as an artifact describes it. */
 export interface BlockDescription {
   /** The block's graph, its weights a constant. */
   readonly graph: Graph;
-  readonly crossbar: CrossbarBlock;
+  readonly crossbar: BlockArrays;
 }
 
 /** The weights of a block as its graph holds them. */
@@ -33,13 +34,14 @@ export function weightsOf({ graph, crossbar }: BlockDescription): Tensor {
 
 /** Weights with the arrays that hold them. */
 export interface StoredWeights {
-  readonly crossbar: CrossbarBlock;
+  readonly crossbar: BlockArrays;
   /** In the shape that the arrays were made from. */
   readonly weights: () => Tensor;
 }
 
 export const storedWeights = (block: BlockDescription): StoredWeights =>
-  ({ crossbar: block.crossbar, weights: () => weightsOf(block) });
+  ({ crossbar: block.crossbar, weights: () =>
+    weightsOfCopies(weightsOf(block), block.crossbar.copies ?? 1) });
 
 /**
  * Conductances of each tile with cells that hold any conductance.
@@ -65,7 +67,7 @@ export function idealGraph(
 ): Graph {
   const { graph, crossbar } = block;
   const held = weightsOf(block);
-  const scales = Float32Array.from(read(crossbar.scales));
+  const scales = scalesOf(crossbar, read);
   const cells = continuousTiles(storedWeights(block), config, scales);
   // Every tile by itself: sharing of tensors is by the levels that the artifact stores.
   const numbered = { ...crossbar,

@@ -5,12 +5,15 @@
  * are padded with cells of no conductance.
  */
 import { InternalError } from "../../compiler/errors.ts";
-import type { CrossbarBlock, CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
+import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import { splitEvenly, type Span } from "../../compiler/partition/tiling.ts";
 import { cellsApart } from "./passes.ts";
+import type { BlockArrays } from "./replicas.ts";
 
 export interface BlockLayout {
+  /** Those of all copies of the layer, the copies outermost. */
   readonly groups: number;
+  readonly copies: number;
   readonly rowsK: number;
   readonly colsN: number;
   readonly slices: number;
@@ -33,10 +36,12 @@ export interface BlockLayout {
   readonly columns: number;
 }
 
-export function layoutOf(config: CrossbarConfig, block: CrossbarBlock): BlockLayout {
+export function layoutOf(config: CrossbarConfig, block: BlockArrays): BlockLayout {
   const { groups, rowsK, colsN } = block.matrix;
-  const { grid, layout } = block;
-  const packs = splitEvenly(groups, grid.groupTiles);
+  const { grid, layout, copies = 1 } = block;
+  const ofOne = splitEvenly(groups / copies, grid.groupTiles / copies);
+  const packs = Array.from({ length: copies }, (_, copy) => (copy * groups) / copies)
+    .flatMap((first) => ofOne.map(({ start, count }) => ({ start: first + start, count })));
   const rowTiles = splitEvenly(rowsK, grid.rowTiles);
   const groupsPerPack = Math.max(...packs.map((p) => p.count));
   const longest = Math.max(...rowTiles.map((r) => r.count)) * groupsPerPack;
@@ -45,7 +50,7 @@ export function layoutOf(config: CrossbarConfig, block: CrossbarBlock): BlockLay
   const reads = Math.ceil(longest / rows);
   const sides = cellsApart(config) ? 2 : 1;
   return {
-    groups, rowsK, colsN, slices: layout.slices, sides, packs, groupsPerPack, rowTiles,
+    groups, copies, rowsK, colsN, slices: layout.slices, sides, packs, groupsPerPack, rowTiles,
     rowsPerTile: rows * reads, reads, rows,
     chunks: packs.length * rowTiles.length * reads,
     columns: groupsPerPack * colsN * layout.slices * sides,
@@ -76,7 +81,7 @@ export function placeOf(layout: BlockLayout, tile: {
 
 /** Name of the tile behind every column of every chunk, [chunks, columns]. */
 export function tilesByColumn(
-  layout: BlockLayout, block: CrossbarBlock,
+  layout: BlockLayout, block: BlockArrays,
 ): (string | undefined)[] {
   const { chunks, columns, reads, slices, sides } = layout;
   const names = new Array<string | undefined>(chunks * columns);

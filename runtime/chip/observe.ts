@@ -43,21 +43,25 @@ export async function observeBlock(
     const rows = block.layout.chunks * columns;
     const positions = values.length / rows;
     for (let row = 0; row < rows; row++) {
-      const tile = block.tileOf(Math.floor(row / columns), row % columns);
+      const [chunk, column] = [Math.floor(row / columns), row % columns];
+      const tile = block.tileOf(chunk, column);
       if (tile === undefined) continue;
-      const slice = Math.floor((row % columns) / sides) % slices;
-      const [from, to] = [row * positions, (row + 1) * positions];
+      const slice = Math.floor(column / sides) % slices;
+      const spans = [...block.productsOf(chunk, positions)].map(([from, to]) =>
+        [row * positions + from, row * positions + to] as const);
       if (see) {
-        see(pass, slice, values, from, to);
+        for (const [from, to] of spans) see(pass, slice, values, from, to);
         continue;
       }
-      const { low, high } = block.currentLimits(pass, Math.floor(row / columns), row % columns);
+      const { low, high } = block.currentLimits(pass, chunk, column);
       const held = counts.get(tile) ?? { clipped: 0, conversions: 0 };
-      for (let i = from; i < to; i++) {
-        const v = values[i] as number;
-        if (v < low || v > high) held.clipped++;
+      for (const [from, to] of spans) {
+        for (let i = from; i < to; i++) {
+          const v = values[i] as number;
+          if (v < low || v > high) held.clipped++;
+        }
+        held.conversions += to - from;
       }
-      held.conversions += positions;
       counts.set(tile, held);
     }
   });

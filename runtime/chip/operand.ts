@@ -7,8 +7,18 @@ import type { Builder } from "../../compiler/graph/builder.ts";
 import { constantOf, isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
 import { InternalError } from "../../compiler/errors.ts";
 import { productOf, type Dim } from "../../compiler/graph/dim.ts";
+import { collect, deal, dealOf, type Deal } from "./deal.ts";
 
 export type Heart = Node<"conv"> | Node<"dot">;
+
+/** A contraction on arrays. */
+export interface Place {
+  readonly heart: Heart;
+  /** Which of its operands drives the rows. */
+  readonly input: number;
+  /** Copies of its arrays, which share its products; one unless given. */
+  readonly copies?: number;
+}
 
 /** The contraction of a block's graph whose weights have this name, and its other operand. */
 export function findHeart(graph: Graph, weights: string): { heart: Heart; input: number } {
@@ -30,10 +40,48 @@ export interface Operand {
   readonly depth: number;
 }
 
-/** The input of a contraction as its arrays take it. */
-export function operandOf(
-  b: Builder, { heart, input }: { heart: Heart; input: number }, x: Value,
-): Operand {
+/** Where a contraction has products: the axes of its result but for groups and columns. */
+function positionsOf({ heart, input }: Place): readonly Dim[] {
+  const out = (heart.outputs[0] as Value).type.shape;
+  if (isOp(heart, "conv")) return [out[0] as Dim, ...out.slice(2)];
+  const { batch, contract } = (heart as Node<"dot">).attrs;
+  const weights = heart.inputs[1 - input] as Value;
+  const free = weights.type.shape.length - batch - contract;
+  return input === 0 ? out.slice(batch, out.length - free) : out.slice(batch + free);
+}
+
+/** How a contraction's products are shared. */
+export const dealAt = (place: Place): Deal => dealOf(positionsOf(place), place.copies ?? 1);
+
+/** The input of a contraction as its arrays take it; of copies each has groups of its own. */
+export function operandOf(b: Builder, place: Place, x: Value): Operand {
+  const one = undealt(b, place, x);
+  const { copies = 1 } = place;
+  if (copies === 1) return one;
+  const dealt = deal(b, one.value, dealAt(place), 1 + one.depth);
+  const [, groups, ...rest] = dealt.type.shape as [number, number, ...Dim[]];
+  return { value: b.reshape(dealt, [copies * groups, ...rest]), depth: one.depth };
+}
+
+/**
+ * What samples have in common at every position: [samples..], the first axes of the positions, as
+ * [1 or groups, 1, positions..] of an operand with as many groups.
+ */
+export function overPositions(b: Builder, place: Place, perSample: Value, groups: number): Value {
+  const { shape } = perSample.type;
+  const positions = positionsOf(place);
+  const ones = new Array<Dim>(positions.length - shape.length).fill(1);
+  const { copies = 1 } = place;
+  if (copies === 1) return b.reshape(perSample, [1, 1, ...shape, ...ones]);
+  const all = b.broadcast(b.reshape(perSample, [...shape, ...ones]), positions);
+  const dealt = deal(b, all, dealAt(place), 0);
+  const each = dealt.type.shape.slice(1);
+  const apart = b.broadcast(b.reshape(dealt, [copies, 1, 1, ...each]),
+    [copies, groups / copies, 1, ...each]);
+  return b.reshape(apart, [groups, 1, ...each]);
+}
+
+function undealt(b: Builder, { heart, input }: Place, x: Value): Operand {
   const { shape } = x.type;
   if (isOp(heart, "conv")) {
     const { strides, dilations, low, high, groups } = heart.attrs;
@@ -60,10 +108,12 @@ export function operandOf(
 }
 
 /** A result [groups, columns, positions..] in the shape of the contraction's own. */
-export function resultOf(
-  b: Builder, { heart, input }: { heart: Heart; input: number }, y: Value,
-): Value {
+export function resultOf(b: Builder, place: Place, dealt: Value): Value {
+  const { heart, input, copies = 1 } = place;
   const out = (heart.outputs[0] as Value).type.shape;
+  const [all, ...rest] = dealt.type.shape as [number, ...Dim[]];
+  const y = copies === 1 ? dealt : collect(
+    b, b.reshape(dealt, [copies, all / copies, ...rest]), dealAt(place), 2, positionsOf(place));
   if (isOp(heart, "conv")) {
     const n = out.length - 2;
     const moved = b.transpose(y, [2, 0, 1, ...range(3, 3 + n)]);

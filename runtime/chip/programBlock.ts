@@ -25,6 +25,7 @@ import { keyOf, type Key } from "./normal.ts";
 import { inPlace } from "./repair/placement.ts";
 import { repairTile, stuckOf } from "./repair/repairTile.ts";
 import { addSensedTile } from "./senseDigits.ts";
+import { scalesOf } from "./replicas.ts";
 import {
   addTile, emptyMatrices, levelStep, thermalCurrent, type BlockMatrices, type TileFill,
 } from "./tileMatrix.ts";
@@ -119,7 +120,7 @@ export function* programTiles(
   // A repair programs what is wanted, not the level next to it: write-verify reaches any.
   const isRounded = imperfections.levels && (isSensed || !setting.repair);
   const continuous = isRounded ? undefined
-    : continuousTiles(block, config, Float32Array.from(read(crossbar.scales)));
+    : continuousTiles(block, config, scalesOf(crossbar, read));
   for (const [index, stored] of crossbar.tiles.entries()) {
     const held = continuous ? continuous(index) : read(stored.conductances);
     const key = keyOf(seed, "cells", trial, stored.id);

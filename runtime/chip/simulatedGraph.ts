@@ -16,7 +16,7 @@ import { codeRange, type CodeRange } from "./converters.ts";
 import { cutEvenly, joinEvenly } from "./even.ts";
 import type { BlockLayout } from "./layout.ts";
 import { normals } from "./normal.ts";
-import { operandOf, resultOf, type Heart, type Operand } from "./operand.ts";
+import { operandOf, overPositions, resultOf, type Operand, type Place } from "./operand.ts";
 import { inputRange, type Pass } from "./passes.ts";
 import { approximated, magnitudeBits } from "./successiveApproximation.ts";
 import { powerStep, wholePulses, wholeSquares, type WholePower } from "./wholeVariance.ts";
@@ -75,7 +75,7 @@ export const currentsName = (pass: number): string => `currents ${pass}`;
  *   positions..] per pass
  */
 export function simulatedGraph(
-  block: Graph, place: { heart: Heart; input: number }, plan: ProductPlan, observe: boolean,
+  block: Graph, place: Place, plan: ProductPlan, observe: boolean,
 ): SimulatedGraph {
   const b = new Builder(block.name);
   const mapped = new Map<Value, Value>();
@@ -124,7 +124,7 @@ class Product {
     { weights: "", terms: [], codesPerUnit: [], unitsPerCode: [], capacitors: [] };
 
   constructor(
-    b: Builder, plan: ProductPlan, place: { heart: Heart; input: number }, x: Value,
+    b: Builder, plan: ProductPlan, place: Place, x: Value,
   ) {
     this.#b = b;
     this.#plan = plan;
@@ -152,7 +152,7 @@ class Product {
   /** An operand [groups, K.., positions..] as [chunks, rows.., positions..]. */
   #chunked({ value, depth }: Operand): Operand & { readonly copied: boolean } {
     const b = this.#b;
-    const { packs, groupsPerPack, rowTiles, reads, rows, rowsPerTile, groups, rowsK } =
+    const { packs, groupsPerPack, rowTiles, reads, rows, rowsPerTile, groups, copies, rowsK } =
       this.#plan.layout;
     const { shape } = value.type;
     const [k, positions] = [shape.slice(1, 1 + depth), shape.slice(1 + depth)];
@@ -163,13 +163,13 @@ class Product {
         depth: 1 + depth, copied: false,
       };
     }
-    const flat = b.reshape(value, [groups, rowsK, ...positions]);
+    const flat = b.reshape(value, [copies, groups / copies, rowsK, ...positions]);
     // Packs have one row tile; groups with several row tiles have packs of their own.
     const isCut = rowTiles.length > 1;
-    const cut = isCut ? cutEvenly(b, flat, 1, rowTiles.length)
-      : cutEvenly(b, flat, 0, packs.length);
+    const cut = isCut ? cutEvenly(b, flat, 2, rowTiles.length)
+      : cutEvenly(b, flat, 1, packs.length / copies);
     const tiles = packs.length * rowTiles.length;
-    const longest = sizeOf(cut.type.shape.slice(isCut ? 2 : 1, 3) as number[]);
+    const longest = sizeOf(cut.type.shape.slice(isCut ? 3 : 2, 4) as number[]);
     const joined = b.reshape(cut, [tiles, longest, ...positions]);
     const zeros = joined.type.shape.map(() => 0);
     const padded = b.pad(joined, zeros, zeros.with(1, rowsPerTile - longest), 0);
@@ -182,7 +182,7 @@ class Product {
    * digits, [chunks, columns, positions..]; and the sum of every group's inputs if that is needed.
    */
   #columns(
-    place: { heart: Heart; input: number }, quantised: Value,
+    place: Place, quantised: Value,
   ): { value: Value; total: Value | undefined } {
     const b = this.#b;
     const { passes, layout, converters, sensed, powers, digitalZero } = this.#plan;
@@ -248,14 +248,12 @@ class Product {
   }
 
   /** What inputs that are not quantised drive rows with, and what a step is worth at a position. */
-  #squares(place: { heart: Heart; input: number }, x: Value): WholePower {
+  #squares(place: Place, x: Value): WholePower {
     const b = this.#b;
     const { whole, step } = wholeSquares(b, place, x);
-    const { value, copied, depth } = this.#chunked(operandOf(b, place, whole));
+    const { value, copied } = this.#chunked(operandOf(b, place, whole));
     if (copied) this.boundaries.add(value);
-    const after = value.type.shape.length - 1 - depth - step.type.shape.length;
-    const ones = new Array<Dim>(after).fill(1);
-    return { whole: value, step: b.reshape(step, [1, 1, ...step.type.shape, ...ones]) };
+    return { whole: value, step: overPositions(b, place, step, this.#plan.layout.chunks) };
   }
 
   /** A column current with the noise of one read. */
@@ -373,7 +371,7 @@ class Product {
   #combined(summed: Value, total: Value | undefined): Value {
     const b = this.#b;
     const { layout, config, digitalZero } = this.#plan;
-    const { packs, rowTiles, reads, groupsPerPack, colsN, slices, sides, groups } = layout;
+    const { packs, rowTiles, reads, groupsPerPack, colsN, slices, sides, groups, copies } = layout;
     const positions = summed.type.shape.slice(2);
     const apart = b.reshape(summed, [
       packs.length, rowTiles.length * reads, groupsPerPack, colsN, slices, sides, ...positions,
@@ -387,7 +385,10 @@ class Product {
     const table = b.constant(tensor("float32", [slices, sides, ...ones], factors), "chip.slices");
     const weighed = b.mul(apart, b.broadcast(table, apart.type.shape));
     const added = b.reduce("sum", weighed, [1, 4, 5]);
-    const perGroup = joinEvenly(b, added, 0, groups);
+    const packed = b.reshape(added,
+      [copies, packs.length / copies, groupsPerPack, colsN, ...positions]);
+    const perGroup = b.reshape(joinEvenly(b, packed, 1, groups / copies),
+      [groups, colsN, ...positions]);
     let zeroed = perGroup;
     if (total) {
       const zero = b.reshape(b.mul(total, b.full(total, digitalZero)), [groups, 1, ...positions]);

@@ -3,6 +3,8 @@
  * best of several rounds: other programs disturb and nothing speeds up):
  *
  * - 1,000 products of a 128 x 128 tile, with wires and read noise, beside the same products plain;
+ * - a convolution of 16 to 16 channels over 28 x 28 windows with 2 to 16 copies, which divide the
+ *   windows or not, beside the same with one;
  * - the residual CIFAR-10 net on 1,000 images with wires and read noise, beside its digital run;
  * - one whole tile of LeNet on ISAAC (115 x 120), solved by ngspice and by the wire solver, with
  *   the share of current that its wires cost. ngspice takes minutes: only without `--quick`.
@@ -16,6 +18,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
 import { ammeterName, arrayNetlist } from "../../compiler/emit/spice/array.ts";
+import { Builder } from "../../compiler/graph/builder.ts";
+import { symbol } from "../../compiler/graph/dim.ts";
 import { buildProgram } from "../../compiler/kernels/program.ts";
 import { chipSourceOf } from "../../runtime/api/chip.ts";
 import { compileModel } from "../../runtime/api/compileModel.ts";
@@ -28,6 +32,7 @@ import { Session } from "../../runtime/execute/session.ts";
 import { readArtifact } from "../../runtime/files/artifactFiles.ts";
 import { compileBlock, product, testTarget } from "../runtime/chip/blocks.ts";
 import { needProgram } from "../support/programs.ts";
+import { Random } from "../support/randomGraph.ts";
 
 const quick = process.argv.includes("--quick");
 const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
@@ -37,8 +42,9 @@ function processorSeconds(): number {
   return (user + system) / 1e6;
 }
 
-async function best(work: () => Promise<unknown>): Promise<number> {
-  const [rounds, repeats] = [15, 20];
+async function best(
+  work: () => Promise<unknown>, [rounds, repeats]: readonly [number, number] = [15, 20],
+): Promise<number> {
   for (let i = 0; i < 3 * repeats; i++) await work();
   let least = Infinity;
   for (let round = 0; round < rounds; round++) {
@@ -80,6 +86,42 @@ async function products(): Promise<void> {
     const [a, b] = [await onChip(plain), await onChip(noisy)];
     console.log(`  ${plain.join(", ")}: ${milliseconds(a)}; with read noise ${milliseconds(b)}: ` +
       `${(b / a).toFixed(2)} times as long`);
+  }
+  device.destroy();
+}
+
+async function copies(): Promise<void> {
+  const [SAMPLES, SIZE, CHANNELS] = [32, 28, 16];
+  const device = await openWasmDevice();
+  const r = new Random(1);
+  const b = new Builder("conv");
+  const x = b.input("x", { dtype: "float32", shape: [symbol("N"), CHANNELS, SIZE, SIZE] });
+  const y = b.add("conv", [x, b.constant(r.tensor([CHANNELS, CHANNELS, 3, 3]), "w")], {
+    strides: [1, 1], dilations: [1, 1], low: [1, 1], high: [1, 1], groups: 1,
+  });
+  const graph = b.finish([{ name: "y", value: y }]);
+  const images = r.tensor([SAMPLES, CHANNELS, SIZE, SIZE]);
+  const output = device.allocate(images.data.length);
+  const held = device.allocate(images.data.length);
+  device.write(held, images.data as Float32Array);
+  const inputs = new Map([["x", { buffer: held, shape: images.shape }]]);
+  const cases: Imperfection[][] = [["programming"], ["readNoise"], ["converters"]];
+  for (const only of cases) {
+    let one = 0;
+    const said: string[] = [];
+    for (const copies of [1, 2, 4, 8, 16, 3, 5]) {
+      const { block, setting } = compileBlock(graph, testTarget("neurram-rram"), only, { copies });
+      const chip = new BlockChip(device, block, setting);
+      chip.program(0);
+      chip.seeInputs(images.data as Float32Array);
+      chip.setRanges([[50], [50]]);
+      const least = await best(() => chip.run(inputs, 1, output), [5, 2]);
+      chip.release();
+      if (copies === 1) one = least;
+      said.push(`${copies}: ${(least / one).toFixed(2)}`);
+    }
+    console.log(`a convolution with ${only.join()}, ${milliseconds(one)}; by copies ` +
+      said.join(", "));
   }
   device.destroy();
 }
@@ -139,6 +181,7 @@ async function all(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "crosstie-chip-"));
   try {
     await products();
+    await copies();
     await network(folder);
     await wholeTile(folder);
   } finally {

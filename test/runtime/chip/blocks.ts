@@ -11,6 +11,7 @@ import { BlockChip } from "../../../runtime/chip/blockChip.ts";
 import type { BlockDescription } from "../../../runtime/chip/idealBlock.ts";
 import { imperfections, type Imperfection } from "../../../runtime/chip/imperfections.ts";
 import type { ChipSetting } from "../../../runtime/chip/programBlock.ts";
+import { arraysOf } from "../../../runtime/chip/replicas.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { loadTarget, targetFromJson } from "../../../runtime/files/targetFiles.ts";
 import type { Device as CellDevice } from "../../../targets/device.ts";
@@ -149,17 +150,18 @@ export interface CompiledBlock {
 /** The only analog block of a graph on a target, with the imperfections that are named. */
 export function compileBlock(
   graph: Graph, { target, cells }: TestTarget, only: readonly Imperfection[],
-  options: { readonly seed?: number; readonly time?: number } = {},
+  options: { readonly seed?: number; readonly time?: number; readonly copies?: number } = {},
 ): CompiledBlock {
   const units = formUnits(formClusters(graph, { maxBuffers: 8 }));
   const hybrid = formHybrid(graph, units, units.map((u) => (u.analog ? "analog" : "digital")));
   const blocks = hybrid.segments.filter((s): s is AnalogBlock => s.kind === "analog");
   if (blocks.length !== 1) throw new Error(`${blocks.length} blocks`);
-  const crossbars = emitCrossbars(hybrid, target);
+  const crossbars = emitCrossbars(hybrid, target,
+    new Map(units.map(({ id }) => [id, options.copies ?? 1])));
   const stored = new Map(crossbars.tensors.map((t) => [t.name, [...t.chunks()][0]!]));
   const { temperature, bandwidth, read } = target.noise;
   return {
-    block: { graph: blocks[0]!.graph, crossbar: crossbars.config.blocks[0]! },
+    block: { graph: blocks[0]!.graph, crossbar: arraysOf(crossbars.config.blocks[0]!) },
     setting: {
       config: crossbars.config, cells, imperfections: imperfections(only),
       seed: options.seed ?? 1, time: second(options.time ?? 1), read: (name) => stored.get(name)!,

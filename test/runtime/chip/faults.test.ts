@@ -82,6 +82,7 @@ describe("a fault map", () => {
     testTarget("neurram-rram", { "array.rows": 12, "array.columns": 4 }), []);
   const { config } = setting;
   const [tile] = block.crossbar.tiles;
+  const tiles = new Map([[tile!.id, config]]);
   const whole = (tiles: unknown): unknown => ({ format: "crosstie-faults", version: 1, tiles });
 
   it("gives cells, rows and columns what they hold", () => {
@@ -90,7 +91,7 @@ describe("a fault map", () => {
       cells: [
         { row: 1, column: 3, stuck: { siemens: 7e-6 } }, { row: 0, column: 0, stuck: "high" },
       ],
-    }]), [config], "map.json").get(tile!.id)!;
+    }]), tiles, "map.json").get(tile!.id)!;
     const { gMinSiemens: low, gMaxSiemens: high } = config.cell;
     for (let row = 0; row < 12; row++) {
       for (let column = 0; column < 4; column++) {
@@ -109,7 +110,7 @@ describe("a fault map", () => {
     ["with a column too many",
       whole([{ tile: tile!.id, cells: [{ row: 0, column: 4, stuck: "low" }] }]), /column 4/],
   ])("%s is refused", (_, json, message) => {
-    const read = (): unknown => parseFaultMap(json, [config], "map.json");
+    const read = (): unknown => parseFaultMap(json, tiles, "map.json");
     expect(read).toThrow(UserError);
     expect(read).toThrow(message);
   });

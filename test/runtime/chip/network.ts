@@ -58,8 +58,9 @@ export function cancellingNetwork(): Graph {
   return b.finish([{ name: "logits", value: b.addition(there, back) }]);
 }
 
+/** @param copies of the arrays of each block that has so many products */
 export async function testNetwork(
-  { target, cells }: TestTarget, device: Device, graph = smallNetwork(),
+  { target, cells }: TestTarget, device: Device, graph = smallNetwork(), copies = 1,
 ): Promise<TestNetwork> {
   const units = formUnits(formClusters(graph, { maxBuffers: 8 }));
   const program = formHybrid(graph, units, units.map((u) => (u.analog ? "analog" : "digital")));
@@ -67,7 +68,8 @@ export async function testNetwork(
   const session = await Session.create(
     device, buildProgram(graph, { clusters: ordered.map((u) => u.cluster) }));
   const analog = program.segments.filter((s): s is AnalogBlock => s.kind === "analog");
-  const crossbars = emitCrossbars(program, target);
+  const crossbars = emitCrossbars(program, target, new Map(units.map(({ id, analog }) =>
+    [id, copies <= (analog?.shape.vectors ?? 0) ? copies : 1])));
   const home = { config: crossbars.config, target, cells };
   const stored = new Map(crossbars.tensors.map((t) => [t.name, [...t.chunks()][0]!]));
   return {

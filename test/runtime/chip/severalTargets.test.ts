@@ -12,7 +12,8 @@ import { testNetwork, type TestNetwork } from "./network.ts";
 
 const wasm = await openWasmDevice();
 const names = ["neurram-rram", "hermes-pcm", "resistive-trainer-rram"];
-const alone = await Promise.all(names.map((name) => testNetwork(testTarget(name), wasm)));
+const small = { "array.rows": 48, "array.columns": 48 };
+const alone = await Promise.all(names.map((name) => testNetwork(testTarget(name, small), wasm)));
 
 /** The network with block `i` on target `on[i]`. */
 function mixed(on: readonly number[]): ChipSource {
@@ -50,7 +51,8 @@ async function simulated(source: ChipSource, options: ChipOptions): Promise<Floa
 describe("blocks on several targets", () => {
   const aged = { seed: 5, time: second(3600, "time") };
   it.each<[string, Partial<ChipOptions>]>([
-    ["with everything on", {}], ["repaired", { repair: true }],
+    ["with everything on", {}],
+    ["repaired", { repair: true, imperfections: imperfections(["programming", "stuck"]) }],
     ["with drift compensated", { compensation: "column" }], ["young", { time: undefined }],
     ["without converters", { imperfections: imperfections(["programming", "readNoise"]) }],
   ])("are what they are on their own, %s", async (_, more) => {

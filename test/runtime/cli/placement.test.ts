@@ -34,18 +34,20 @@ describe("the table of a placement", () => {
     expect(result.plan.cost.areaM2).toBeGreaterThan(one.plan.cost.areaM2);
   });
 
-  it("is simulated with one copy of each, which the result says", async () => {
+  it("is simulated copy by copy", async () => {
     const out = join(mkdtempSync(join(tmpdir(), "crosstie-copies-")), "lenet");
     await compileModel({
       model: lenet, target: "neurram-rram", analog: "all", replicas: { exactly: { "/0/Conv": 4 } },
       out,
     });
-    const { notes } = await simulate({
+    const { blocks } = await simulate({
       directory: out, data: "mnist:test[0:2]", trials: 1, seed: 1, device: "wasm",
-      only: ["levels"],
+      only: ["levels", "converters"],
     });
-    expect(notes.filter((note) => /of the copies of a0 one each is simulated/.test(note)))
-      .toHaveLength(1);
+    const own = blocks.find(({ id }) => id === "a0")!.saturation;
+    expect(own.map(({ tile }) => tile)).toEqual(
+      ["a0.tile0", "a0.tile0.copy1", "a0.tile0.copy2", "a0.tile0.copy3"]);
+    expect(new Set(own.map(({ conversions }) => conversions)).size).toBe(1);
     rmSync(out, { recursive: true });
   });
 });
