@@ -13,8 +13,16 @@ const [SAMPLES, INPUTS, OUTPUTS] = [16, 23, 6];
 const { graph } = product(INPUTS, OUTPUTS, (i, o) => Math.cos(5 * i + 2 * o));
 const x = Float32Array.from({ length: SAMPLES * INPUTS }, (_, i) => Math.sin(3 * i + 1));
 
-async function outputsOn(device: Device, only: readonly Imperfection[]): Promise<Float32Array> {
-  const target = testTarget("resistive-trainer-rram", { "array.rows": 16, "array.columns": 8 });
+const figure = (value: number) => ({ value, unit: "1", source: "assumed: for a test" });
+const approximating = { "adc.successiveApproximation": {
+  capacitorSpread: figure(0.1), comparatorOffset: figure(0.01), openLoopGain: figure(50),
+} };
+
+async function outputsOn(
+  device: Device, only: readonly Imperfection[], changes: Record<string, unknown>,
+): Promise<Float32Array> {
+  const target = testTarget("resistive-trainer-rram",
+    { "array.rows": 16, "array.columns": 8, ...changes });
   const { block, setting } = compileBlock(graph, target, only, { seed: 3, time: 100 });
   const chip = new BlockChip(device, block, setting);
   chip.program(2);
@@ -30,13 +38,16 @@ async function outputsOn(device: Device, only: readonly Imperfection[]): Promise
 
 describeWebGpu("a simulated block on WebGPU", () => {
   test.each([
-    [["levels", "programming", "drift", "readNoise", "wires"]],
-    [["levels", "programming", "converters", "wires"]],
-  ] as [Imperfection[]][])("%j", async (only) => {
+    ["noise and wires", ["levels", "programming", "drift", "readNoise", "wires"], {}],
+    ["quantisers and wires", ["levels", "programming", "converters", "wires"], {}],
+    ["successive approximation", ["converters"], approximating],
+  ] as [string, Imperfection[], Record<string, unknown>][])("%s", async (_, only, changes) => {
     const webgpu = await openWebGpuDevice();
     const wasm = await openWasmDevice();
-    const [a, b] = [await outputsOn(webgpu, only), await outputsOn(wasm, only)];
-    const ideal = await outputsOn(wasm, []);
+    const [a, b] = [
+      await outputsOn(webgpu, only, changes), await outputsOn(wasm, only, changes),
+    ];
+    const ideal = await outputsOn(wasm, [], {});
     const scale = Math.max(...Array.from(b, Math.abs));
     const apart = Array.from(a, (v, i) => Math.abs(v - b[i]!) / scale);
     // A sum in another order may move a current over the border between two codes; few do.
