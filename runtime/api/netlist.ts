@@ -2,6 +2,7 @@
 import { tileNetlist } from "../../compiler/emit/crossbar/netlist.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { elementAt, sizeOf } from "../../compiler/graph/tensor.ts";
+import { arraysOf } from "../chip/replicas.ts";
 import { readNpy } from "../data/npy.ts";
 import { toTensor } from "../data/tensors.ts";
 import { readArtifact } from "../files/artifactFiles.ts";
@@ -33,7 +34,8 @@ export interface NetlistResult {
 export async function netlistOf(request: NetlistRequest): Promise<NetlistResult> {
   const source = await chipSourceOf(await readArtifact(request.directory));
   const tiles = (source?.blocks ?? []).flatMap(({ crossbar, home }) =>
-    crossbar.sharedWith === undefined ? crossbar.tiles.map((tile) => ({ tile, home })) : []);
+    crossbar.sharedWith !== undefined ? []
+      : arraysOf(crossbar).tiles.map((tile) => ({ tile, home })));
   const found = tiles.find(({ tile }) => tile.id === request.tile);
   if (!source || !found) {
     const some = tiles.slice(0, 5).map(({ tile }) => tile.id);

@@ -16,7 +16,7 @@ import type { Device, DeviceBuffer } from "../device/device.ts";
 import { Session, type DeviceTensor, type Feed } from "../execute/session.ts";
 import { ConverterBank, hasMismatch } from "./converterBank.ts";
 import { converterLsbs, type Lsbs } from "./converters.ts";
-import { productsOf } from "./deal.ts";
+import { productsOf, type Deal } from "./deal.ts";
 import {
   foldedGraph, foldedPlan, foldMatrices, isFoldable, type FoldedMatrices,
 } from "./foldedProduct.ts";
@@ -59,6 +59,7 @@ export class BlockChip {
   readonly #setting: ChipSetting;
   readonly #encoding: Encoding;
   readonly #place: Place;
+  readonly #deal: Deal;
   readonly #plan: ProductPlan;
   readonly #scales: Float32Array;
   readonly #output: string;
@@ -87,6 +88,7 @@ export class BlockChip {
     this.#encoding = encodingFrom(config);
     const { copies = 1 } = crossbar;
     this.#place = { ...findHeart(graph, crossbar.weights.name), copies };
+    this.#deal = dealAt(this.#place);
     this.#scales = scalesOf(crossbar, setting.read);
     this.#output = (graph.outputs[0] as { name: string }).name;
     this.layout = layoutOf(config, crossbar);
@@ -376,7 +378,7 @@ export class BlockChip {
   /** Positions of a chunk's currents, of so many, at which there are products. */
   productsOf(chunk: number, positions: number): Iterable<readonly [from: number, to: number]> {
     const { chunks, copies } = this.layout;
-    return productsOf(dealAt(this.#place), Math.floor(chunk / (chunks / copies)), positions);
+    return productsOf(this.#deal, Math.floor(chunk / (chunks / copies)), positions);
   }
 
   /** Currents of a column between which its converter does not clip in a pass. */

@@ -10,7 +10,7 @@
 import type { Builder } from "../../compiler/graph/builder.ts";
 import { divDimsExact, type Dim } from "../../compiler/graph/dim.ts";
 import type { Value } from "../../compiler/graph/graph.ts";
-import { InternalError } from "../../compiler/errors.ts";
+import { UserError } from "../../compiler/errors.ts";
 import { splitEvenly } from "../../compiler/partition/tiling.ts";
 import { cutEvenly, joinEvenly } from "./even.ts";
 
@@ -39,12 +39,19 @@ function axesOf(dim: Dim): Dim[] {
 
 const isNumber = (axis: Dim): axis is number => typeof axis === "number";
 
-/** @param positions axes of what a layer makes products at, in raster order */
-export function dealOf(positions: readonly Dim[], copies: number): Deal {
+/**
+ * @param positions axes of what a layer makes products at, in raster order
+ * @param layer its name, for messages
+ * @throws UserError when there are fewer products than copies, as far as sizes are known
+ */
+export function dealOf(positions: readonly Dim[], copies: number, layer: string): Deal {
   const axes = positions.flatMap(axesOf);
   const products = axes.filter(isNumber).reduce((p, d) => p * d, 1);
-  if (products < copies) {
-    throw new InternalError(`${copies} copies share ${products} products of an inference`);
+  if (copies > 1 && products < copies) {
+    throw new UserError(`has ${products} products per inference for ${copies} copies`, {
+      place: layer,
+      remedy: "Compile it with fewer copies, or give the sizes that are symbols with --bind.",
+    });
   }
   const shares = splitEvenly(products, copies).map(({ count }) => count);
   if (products % copies > 0) return { copies, axes, parts: undefined, shares };

@@ -50,8 +50,9 @@ function positionsOf({ heart, input }: Place): readonly Dim[] {
   return input === 0 ? out.slice(batch, out.length - free) : out.slice(batch + free);
 }
 
-/** How a contraction's products are shared. */
-export const dealAt = (place: Place): Deal => dealOf(positionsOf(place), place.copies ?? 1);
+/** How a contraction's products are shared. @throws UserError when there are too few of them */
+export const dealAt = (place: Place): Deal =>
+  dealOf(positionsOf(place), place.copies ?? 1, place.heart.origin.join(", "));
 
 /** The input of a contraction as its arrays take it; of copies each has groups of its own. */
 export function operandOf(b: Builder, place: Place, x: Value): Operand {

@@ -15,6 +15,7 @@ import { tileOfCopy } from "../../../runtime/chip/replicas.ts";
 import type { Device } from "../../../runtime/device/device.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
 import { openWasmDevice } from "../../../runtime/device/wasm/wasmDevice.ts";
+import { second } from "../../../targets/units.ts";
 import { Random } from "../../support/randomGraph.ts";
 import { compileBlock, testTarget, type CompiledBlock } from "./blocks.ts";
 import { testNetwork } from "./network.ts";
@@ -32,6 +33,12 @@ interface Layer {
   readonly products: number;
 }
 
+/** Every part of a tensor, of so many, larger than the one before: noise follows its inputs. */
+function growing(t: Tensor, parts: number): Tensor {
+  const each = t.data.length / parts;
+  return { ...t, data: Float32Array.from(t.data, (v, i) => v * (1 + Math.floor(i / each))) };
+}
+
 /** Nothing follows the product: an output says which copy made it. */
 function conv(channels: number, outputs: number, size: readonly number[], groups = 1): Layer {
   const r = new Random(40 + groups);
@@ -45,7 +52,7 @@ function conv(channels: number, outputs: number, size: readonly number[], groups
   });
   return {
     name: `conv [${size}] of ${groups}`, graph: b.finish([{ name: "y", value: y }]),
-    input: r.tensor([2, channels, ...size], -0.5, 1), products: sizeOf(size),
+    input: growing(r.tensor([2, channels, ...size], -0.5, 1), 2), products: sizeOf(size),
   };
 }
 
@@ -59,7 +66,7 @@ function rows(count: number, together: boolean): Layer {
   return {
     name: `${count} rows${together ? " on one axis" : ""}`,
     graph: b.finish([{ name: "y", value: y }]),
-    input: r.tensor([3, count, 20], -0.5, 1), products: count,
+    input: growing(r.tensor([3, count, 20], -0.5, 1), 3 * count), products: count,
   };
 }
 
@@ -178,6 +185,26 @@ describe.each(kinds)("copies on %s", (name) => {
   });
 });
 
+describe("copies on a chip that is repaired and compensated", () => {
+  it("are repaired and compensated each by itself", async () => {
+    const target = testTarget("hermes-pcm", { "array.rows": 24, "array.columns": 24 });
+    const [layer] = layers as [Layer];
+    const owners = await ownersOf(layer, 3);
+    const compile = (copies: number): CompiledBlock => {
+      const { block, setting } = compileBlock(layer.graph, target,
+        ["programming", "drift", "stuck", "wires"], { copies, time: 3600 });
+      return { block, setting: { ...setting, repair: true, compensation: "column" } };
+    };
+    const [one, found] = [compile(1), await once(compile(3), layer)];
+    const each: Float32Array[] = [];
+    for (const copy of range(3)) each.push(await once(alone(one, copy), layer));
+    const slack = slackOf(each);
+    expect(each[1]).not.toEqual(each[0]);
+    placesOf(layer, one).forEach((places, p) => places.forEach((at) =>
+      expect(Math.abs(found[at]! - each[owners[p]!]![at]!)).toBeLessThanOrEqual(slack)));
+  });
+});
+
 describe("read noise of copies", () => {
   const noisy = [[conv(2, 3, [4, 4]), 4], [conv(4, 4, [3, 4], 4), 5], [rows(6, false), 4]] as const;
   it.each(noisy.map(([layer, copies]) => [layer.name, copies, layer] as const))(
@@ -265,6 +292,35 @@ describe("a chip with copies", () => {
     expect(new Set(maps.map(({ target: wanted }) => wanted.join())).size).toBe(1);
   });
 
+  it("remembers the noise of every cell from run to run", async () => {
+    const options = {
+      seed: 2, imperfections: imperfections(["readNoise"]), runInterval: second(1e-3, "interval"),
+    };
+    const [first, , again] = (await chipWith(3, options)).logits;
+    expect(again).toEqual(first);
+    const [drawn] = (await chipWith(3, { ...options, runInterval: undefined })).logits;
+    expect(first).not.toEqual(drawn);
+  });
+
+  it("has one set of copies for layers with the same weights", async () => {
+    // conv(x) + conv(-x) is nothing where both have the same devices.
+    const b = new Builder("cancelling");
+    const x = b.input("x", { dtype: "float32", shape: [N, 2, 8, 8] });
+    const w = b.constant(new Random(5).tensor([3, 2, 3, 3]), "w");
+    const [there, back] = [x, b.unary("neg", x)].map((v) => b.add("conv", [v, w], {
+      strides: [1, 1], dilations: [1, 1], low: [1, 1], high: [1, 1], groups: 1,
+    }));
+    const graph = b.finish([{ name: "logits", value: b.addition(there!, back!) }]);
+    const { hybrid, source, samples } = await testNetwork(target, wasm, graph, 4);
+    const chip = new ChipSimulator(wasm, source,
+      { seed: 1, imperfections: imperfections(["programming"]) });
+    const sum = (await hybrid.run(samples(2, 3), chip)).get("logits")!.data as Float32Array;
+    expect(largest(sum)).toBeLessThan(1e-5);
+    expect(chip.statistics().map(({ snrDb }) => snrDb! < 60)).toEqual([true, true]);
+    expect(chip.tileCount).toBe(4 * source.blocks[0]!.crossbar.tiles.length);
+    chip.release();
+  });
+
   it("takes measured faults of one copy, which reach its windows alone", async () => {
     const { source } = await testNetwork(target, wasm, undefined, 4);
     const [block] = source.blocks;
@@ -297,13 +353,13 @@ describe("the deal of products", () => {
     for (const [positions, copies] of [
       [[N, 7, 4], 5], [[N, 7, 4], 28], [[N, 6, 4], 8], [[mulDims(N, 9)], 4], [[10], 10],
     ] as const) {
-      const deal = dealOf(positions, copies);
+      const deal = dealOf(positions, copies, "layer");
       const most = deal.shares[0]!;
       const made = range(copies).map((copy) =>
         [...productsOf(deal, copy, most)].reduce((sum, [from, to]) => sum + to - from, 0));
       expect(made).toEqual(deal.shares);
       expect(most - Math.min(...made)).toBeLessThanOrEqual(1);
     }
-    expect(() => dealOf([N, 3], 4)).toThrow(/share 3 products/);
+    expect(() => dealOf([N, 3], 4, "layer")).toThrow(/layer: has 3 products .* for 4 copies/);
   });
 });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { compileModel } from "../../../runtime/api/compileModel.ts";
+import { netlistOf } from "../../../runtime/api/netlist.ts";
 import { simulate } from "../../../runtime/api/simulate.ts";
 import { compileCommand, compileReport } from "../../../runtime/cli/commands/compile.ts";
 import { invoke } from "../../../runtime/cli/program.ts";
@@ -48,6 +49,8 @@ describe("the table of a placement", () => {
     expect(own.map(({ tile }) => tile)).toEqual(
       ["a0.tile0", "a0.tile0.copy1", "a0.tile0.copy2", "a0.tile0.copy3"]);
     expect(new Set(own.map(({ conversions }) => conversions)).size).toBe(1);
+    const printed = await netlistOf({ directory: out, tile: "a0.tile0.copy3" });
+    expect(printed.netlist).toContain("a0.tile0.copy3");
     rmSync(out, { recursive: true });
   });
 });
