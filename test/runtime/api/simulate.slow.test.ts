@@ -51,19 +51,23 @@ describe("simulate", () => {
     expect(steps).toEqual([40, 80, 120]);
   });
 
-  test("gives the same from two threads with blocks on several targets", async () => {
+  test("gives the same from two threads with blocks on several targets, and copies", async () => {
     const mixed = join(folder, "mixed");
     await compileModel({
-      model: "models/mnist-lenet.onnx", target: "isaac-rram,hermes-pcm",
-      analog: ["/0/Conv@hermes-pcm", "/3/Conv@isaac-rram"], out: mixed,
+      model: "models/mnist-lenet.onnx", target: "neurram-rram,hermes-pcm",
+      analog: ["/0/Conv@hermes-pcm", "/3/Conv@neurram-rram"],
+      replicas: { exactly: { "/0/Conv": 4 } }, out: mixed,
     });
-    const asked = request({ directory: mixed, time: 3600, without: ["wires"] });
+    const asked = request({
+      directory: mixed, data: "mnist:test[0:16]", trials: 2, time: 3600, without: ["wires"],
+    });
     const one = await simulate(asked);
     const two = await simulate({
       ...asked, workers: 2, workerFile: join(built, "trials.worker.js"),
     });
     expect({ ...two, seconds: 0 }).toEqual({ ...one, seconds: 0 });
-    expect(one.blocks.map(({ target }) => target)).toEqual(["hermes-pcm", "isaac-rram"]);
+    expect(one.blocks.map(({ target }) => target)).toEqual(["hermes-pcm", "neurram-rram"]);
+    expect(one.blocks[0]!.saturation).toHaveLength(4);
   });
 
   test("switches imperfections off by name, as it switches them on", async () => {
