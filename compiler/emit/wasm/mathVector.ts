@@ -32,7 +32,8 @@ const EXP = [
 
 /** e^x; 0 below -104, infinite above 88.73, NaN stays. Denormal results are rounded once. */
 export function expLanes(c: Code, x: Value): Value {
-  const clamped = c.op("f32x4.min", c.op("f32x4.max", x, all(c, -104)), all(c, 89));
+  // These keep their first operand where it is NaN.
+  const clamped = c.op("f32x4.pmin", c.op("f32x4.pmax", x, all(c, -104)), all(c, 89));
   const n = c.op("f32x4.nearest", mul(c, clamped, all(c, LOG2E)));
   const r = sub(c, sub(c, clamped, mul(c, n, all(c, LN2_HIGH))), mul(c, n, all(c, LN2_LOW)));
   const p = add(c, add(c, mul(c, polynomial(c, r, EXP), mul(c, r, r)), r), all(c, 1));

@@ -66,6 +66,7 @@ const plain = {
   "f32x4.abs": "fde001 v:v", "f32x4.neg": "fde101 v:v", "f32x4.sqrt": "fde301 v:v",
   "f32x4.add": "fde401 vv:v", "f32x4.sub": "fde501 vv:v", "f32x4.mul": "fde601 vv:v",
   "f32x4.div": "fde701 vv:v", "f32x4.min": "fde801 vv:v", "f32x4.max": "fde901 vv:v",
+  "f32x4.pmin": "fdea01 vv:v", "f32x4.pmax": "fdeb01 vv:v",
   "f64x2.add": "fdf001 vv:v", "f64x2.mul": "fdf201 vv:v",
   "i32x4.trunc_sat_f32x4_s": "fdf801 v:v", "i32x4.trunc_sat_f32x4_u": "fdf901 v:v",
   "f32x4.convert_i32x4_s": "fdfa01 v:v", "f32x4.convert_i32x4_u": "fdfb01 v:v",

@@ -20,7 +20,7 @@ import {
 } from "./scalarLowering.ts";
 import { binaryRule, unaryRule } from "./scalarRules.ts";
 import type { Bindings, Lanes, Scope } from "./scope.ts";
-import { shiftLanes, vectorBinary, vectorCast, vectorUnary } from "./vectorRules.ts";
+import { boundLanes, shiftLanes, vectorBinary, vectorCast, vectorUnary } from "./vectorRules.ts";
 
 /** The four values in a vector. */
 export function valuesOf(c: Code, type: ScalarType, vector: Value): Value[] {
@@ -134,12 +134,22 @@ export class VectorLowering extends ScalarLowering {
     if (power) return power;
     const pairs = this.#neighbourPairs(e, context);
     if (pairs) return pairs;
+    const bounded = this.#bounded(e, context);
+    if (bounded) return bounded;
     if ((e.op === "shl" || e.op === "shr") && !this.#dependsOnLanes(e.b)) {
       return shiftLanes(c, e.op, e.type, this.vector(e.a, context), this.scalar(e.b, context));
     }
     const rule = vectorBinary[e.op][e.a.type];
     if (!rule) return this.#byLanes(e, [e.a, e.b], context);
     return rule(c, this.vector(e.a, context), this.vector(e.b, context), library);
+  }
+
+  /** max and min with a constant. */
+  #bounded(e: Expr & { kind: "binary" }, context: Context | undefined): Value | undefined {
+    if ((e.op !== "max" && e.op !== "min") || e.type !== "f32") return undefined;
+    const [x, bound] = e.a.kind === "const" ? [e.b, e.a] : [e.a, e.b];
+    if (bound.kind !== "const") return undefined;
+    return boundLanes(this.c, e.op, this.vector(x, context), bound.value);
   }
 
   /** The scalar rule on each lane. */

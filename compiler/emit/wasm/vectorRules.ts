@@ -116,6 +116,21 @@ export function shiftLanes(
   return c.select(inRange, shifted, c.i32x4(0));
 }
 
+/**
+ * The larger or smaller of four floats and a constant, in one instruction or two: `pmax` and `pmin`
+ * keep their first operand where it is NaN or equal, while `max` and `min` take eight to keep NaN
+ * of either operand and to order zeros. Undefined where the constant needs that care.
+ */
+export function boundLanes(
+  c: Code, op: "max" | "min", x: Value, constant: number,
+): Value | undefined {
+  const bound = Math.fround(constant);
+  if (Number.isNaN(bound) || (op === "min" && Object.is(bound, -0))) return undefined;
+  const bounded = c.op(op === "max" ? "f32x4.pmax" : "f32x4.pmin", x, c.f32x4(bound));
+  // -0 is not above +0 as numbers go; added to +0 it is +0.
+  return op === "max" && Object.is(bound, 0) ? c.op("f32x4.add", bounded, c.f32x4(0)) : bounded;
+}
+
 const isNonZero: UnaryRule = (c, a) => c.op("i32x4.ne", a, c.i32x4(0));
 const toNumber = plain1("i32x4.neg");
 

@@ -149,6 +149,21 @@ describe.each(widths)("%s at a time", (_, lanes) => {
     }
   });
 
+  it("max and min with a constant, on either side", () => {
+    const inputs = [{ type: "f32", values: edges.f32 }] as const;
+    for (const bound of edges.f32) {
+      for (const op of ["max", "min"] as const) {
+        for (const isLeft of [false, true]) {
+          const result = apply(inputs, lanes, (pool, [x]) => {
+            const limit = pool.const(bound, "f32");
+            return isLeft ? pool.binary(op, limit, x as Expr) : pool.binary(op, x as Expr, limit);
+          });
+          expectClose(result, 0, (i) => `${op} of ${edges.f32[i]} and ${bound}`);
+        }
+      }
+    }
+  });
+
   for (const from of types) {
     it(`casts of ${from} saturate, truncate and wrap`, () => {
       for (const to of types) {
