@@ -269,11 +269,12 @@ export const cast: Primitive<"cast"> = {
       const e = read(0, indices);
       const narrow = dtypeFacts[dtype].bits < 32 && !isFloat(dtype) && dtype !== "bool";
       if (narrow && isFloat(from)) {
+        // Saturates to 32 bits, then to fewer; integers are clipped faster than floats, which may
+        // be NaN.
         const { min, max } = integerRange(dtype);
-        const low = pool.binary("max", e, pool.const(min, "f32"));
-        const clamped = pool.binary("min", low, pool.const(max, "f32"));
-        // max and min give NaN for NaN, and casting NaN gives 0.
-        return pool.cast(clamped, scalarTypeOf(dtype));
+        const type = scalarTypeOf(dtype);
+        const low = pool.binary("max", pool.cast(e, type), pool.const(min, type));
+        return pool.binary("min", low, pool.const(max, type));
       }
       const converted = pool.cast(e, scalarTypeOf(dtype));
       const round = from === dtype ? undefined : roundExpr[dtype];
