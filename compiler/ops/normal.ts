@@ -64,16 +64,17 @@ function estrin(pool: ExprPool, coefficients: readonly number[], x: Expr): Expr 
   return terms[0] as Expr;
 }
 
-/** ln q of a normal positive number: exponent and mantissa apart. */
-function logExpr(pool: ExprPool, q: Expr): Expr {
+/** ln q of a normal positive number, times a power of two: exponent and mantissa apart. */
+function logExpr(pool: ExprPool, q: Expr, times: number): Expr {
   const i = (value: number): Expr => pool.const(value, "i32");
   const bits = pool.bitcast(q, "i32");
   // The mantissa is taken between sqrt(1/2) and sqrt(2).
   const exponent = pool.binary("shr", pool.binary("sub", bits, i(0x3f3504f3)), i(23));
   const mantissa = pool.binary("sub", bits, pool.binary("shl", exponent, i(23)));
   const f = pool.binary("sub", pool.bitcast(mantissa, "f32"), pool.const(1, "f32"));
-  return pool.binary("add", pool.binary("mul", f, estrin(pool, LOG, f)),
-    pool.binary("mul", pool.cast(exponent, "f32"), pool.const(Math.LN2, "f32")));
+  const polynomial = estrin(pool, LOG.map((c) => c * times), f);
+  return pool.binary("add", pool.binary("mul", f, polynomial),
+    pool.binary("mul", pool.cast(exponent, "f32"), pool.const(Math.LN2 * times, "f32")));
 }
 
 /** `normalsFromWord` in a kernel. */
@@ -86,20 +87,20 @@ function normalExprs(pool: ExprPool, word: Expr): readonly [Expr, Expr] {
   const halfwayUp = (bits: Expr, step: number): Expr =>
     binary("mul", binary("add", float(bits), f(0.5)), f(step));
   const uniform = halfwayUp(binary("shr", word, u(RADIUS_BIT)), 1 / RADII);
-  const radius = pool.unary("sqrt", binary("mul", logExpr(pool, uniform), f(-2)));
+  const radius = pool.unary("sqrt", logExpr(pool, uniform, -2));
   const angle = halfwayUp(binary("and", word, u(ANGLES - 1)), Math.PI / 4 / ANGLES);
   const square = binary("mul", angle, angle);
   const cos = binary("mul", radius, estrin(pool, COS, square));
   const sin = binary("mul", radius, binary("mul", angle, estrin(pool, SIN, square)));
-  const swaps = pool.cast(binary("and", word, u(2 ** SWAP_BIT)), "bool");
-  const signed = (x: Expr, bit: number): Expr => {
+  const [cosBits, sinBits] = [pool.bitcast(cos, "u32"), pool.bitcast(sin, "u32")];
+  // All ones where they change places: then each is exchanged for what the other differs in.
+  const swaps = binary("shr", pool.bitcast(binary("shl", word, u(31 - SWAP_BIT)), "i32"), u(31));
+  const change = binary("and", binary("xor", sinBits, cosBits), pool.bitcast(swaps, "u32"));
+  const signed = (bits: Expr, bit: number): Expr => {
     const sign = binary("and", binary("shl", word, u(31 - bit)), u(0x80000000));
-    return pool.bitcast(binary("xor", pool.bitcast(x, "u32"), sign), "f32");
+    return pool.bitcast(binary("xor", binary("xor", bits, change), sign), "f32");
   };
-  return [
-    signed(pool.select(swaps, sin, cos), X_SIGN_BIT),
-    signed(pool.select(swaps, cos, sin), Y_SIGN_BIT),
-  ];
+  return [signed(cosBits, X_SIGN_BIT), signed(sinBits, Y_SIGN_BIT)];
 }
 
 /** Blocks: the shape with a quarter of the divided axis. */

@@ -90,7 +90,9 @@ export function wholeSquares(
   const isLast = isOp(heart, "conv") || input === 0;
   const inner = isLast ? range(rank - contract, rank) : range(batch, batch + contract);
   const over = [...range(0, batch), ...inner];
-  const peak = b.reduce("max", b.unary("abs", x), over, true);
+  // Numbers without a sign are in the order of their bits, and integers are compared faster.
+  const bits = b.add("bitcast", [b.unary("abs", x)], { dtype: "int32" });
+  const peak = b.add("bitcast", [b.reduce("max", bits, over, true)], { dtype: "float32" });
   const zero = b.full(peak, 0);
   const perPeak = b.where(b.binary("lt", zero, peak), b.div(b.full(peak, 1), peak), zero);
   const share = b.mul(x, b.broadcast(perPeak, x.type.shape));
