@@ -65,14 +65,18 @@ interface Blocking {
   readonly columns: number;
 }
 
-function chooseBlocks(m: Dim, n: Dim, k: Dim): Blocking {
+function chooseBlocks(m: Dim, n: Dim, k: Dim, packsRows: boolean): Blocking {
   const isOpen = typeof k !== "number";
   const depthBlocks = isOpen ? OPEN_BLOCKS : Math.max(1, Math.ceil(k / MAX_DEPTH));
   const depth = isOpen ? OPEN_DEPTH : Math.max(1, Math.ceil(k / depthBlocks));
   const fitting = Math.floor(PACKED_WANTED / (depth * depthBlocks));
   const most = Math.min(Math.max(fitting, MIN_COLUMN_BLOCK), MAX_COLUMN_BLOCK);
   const total = roughly(n, 64);
-  const wanted = Math.min(most, Math.max(2 * MIN_COLUMN_BLOCK, Math.ceil(total / WANTED_BLOCKS)));
+  const shared = Math.max(2 * MIN_COLUMN_BLOCK, Math.ceil(total / WANTED_BLOCKS));
+  // Every column block packs the rows again; where there are many, they are what threads share.
+  const sharesRows = typeof n === "number" &&
+    (typeof m !== "number" || m >= WANTED_BLOCKS * ROW_BLOCK);
+  const wanted = packsRows && sharesRows ? most : Math.min(most, shared);
   const even = Math.ceil(total / Math.max(1, Math.ceil(total / wanted)));
   const columns = roundUp(Math.max(1, typeof n === "number" ? even : wanted), TILE_COLUMNS);
   const fits = depth * depthBlocks * columns <= PACKED_LIMIT;
@@ -129,7 +133,7 @@ export function emitPacked(
   const c = sideOf(batch, m, n, [store.index, store.value]);
   const aStride = rowStride(a, buffers);
   const bStride = roughly(rows, 64) < ROWS_WORTH_PACKING ? rowStride(b, buffers) : undefined;
-  const blocks = chooseBlocks(rows, columns, depth);
+  const blocks = chooseBlocks(rows, columns, depth, aStride === undefined);
 
   // Scratch memory in bytes: packed b, packed a, finished block.
   const bPitch = 4 * (blocks.columns + GAP);
