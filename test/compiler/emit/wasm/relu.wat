@@ -50,11 +50,13 @@
             (i32.add
               (local.get $v1)
               (local.get 12))
-            (f32x4.max
-              (v128.load align=4
-                (i32.add
-                  (local.get $v0)
-                  (local.get 12)))
+            (f32x4.add
+              (f32x4.pmax
+                (v128.load align=4
+                  (i32.add
+                    (local.get $v0)
+                    (local.get 12)))
+                (local.get 11))
               (local.get 11)))
           (br_if 0 (;@2;)
             (i32.lt_s
@@ -97,11 +99,13 @@
               (local.get $v1)
               (local.get 15)))
           (local.set 17
-            (f32x4.max
-              (v128.load align=4
-                (i32.add
-                  (local.get $v0)
-                  (local.get 15)))
+            (f32x4.add
+              (f32x4.pmax
+                (v128.load align=4
+                  (i32.add
+                    (local.get $v0)
+                    (local.get 15)))
+                (local.get 11))
               (local.get 11)))
           (local.set 18
             (i32.gt_s
