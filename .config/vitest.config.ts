@@ -27,6 +27,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "fast",
+          // Files of a process share modules: a quarter of the time was importing them anew.
+          isolate: false,
           include: ["test/**/*.test.ts"],
           exclude: ["**/node_modules/**", ...special.map((name) => `test/**/*.${name}.test.ts`)],
         },
