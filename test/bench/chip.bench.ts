@@ -2,7 +2,8 @@
  * What simulating a chip costs beside the digital program, in ratios of one run (processor time,
  * best of several rounds: other programs disturb and nothing speeds up):
  *
- * - 1,000 products of a 128 x 128 tile, with wires and read noise, beside the same products plain;
+ * - 1,000 products of a 128 x 128 tile, with wires and read noise, beside the same products plain,
+ *   and what the processor can do at most of either kind of multiply-add;
  * - a convolution of 16 to 16 channels over 28 x 28 windows with 2 to 16 copies, which divide the
  *   windows or not, beside the same with one;
  * - the residual CIFAR-10 net on 1,000 images with wires and read noise, beside its digital run;
@@ -16,6 +17,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FunctionWriter, ModuleWriter } from "../../compiler/emit/wasm/assembler.ts";
+import type { PlainOp } from "../../compiler/emit/wasm/opcodes.ts";
 import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
 import { ammeterName, arrayNetlist } from "../../compiler/emit/spice/array.ts";
 import { Builder } from "../../compiler/graph/builder.ts";
@@ -77,7 +80,10 @@ async function products(): Promise<void> {
   const { block } = compileBlock(graph, target, []);
   const session = await Session.create(device, buildProgram(block.graph));
   const digital = await best(() => session.dispatch(inputs));
-  console.log(`${SAMPLES} products of ${SIZE} x ${SIZE}, digital: ${milliseconds(digital)}`);
+  const rate = (SAMPLES * SIZE ** 2) / digital / 1e9;
+  console.log(`${SAMPLES} products of ${SIZE} x ${SIZE}, digital: ${milliseconds(digital)}, ` +
+    `${rate.toFixed(1)} G multiply-adds a second`);
+  limits();
   const cases: [Imperfection[], Imperfection[]][] = [
     [["wires"], ["wires", "readNoise"]],
     [["wires", "converters"], ["wires", "converters", "readNoise"]],
@@ -88,6 +94,67 @@ async function products(): Promise<void> {
       `${(b / a).toFixed(2)} times as long`);
   }
   device.destroy();
+}
+
+/** Multiply-adds a second of a loop of nothing else, with as many sums as registers hold. */
+function multiplyAddsPerSecond(
+  lanes: number, multiply: PlainOp, add: PlainOp, step: PlainOp,
+): number {
+  const [SUMS, TURNS] = [6, 1e7];
+  const module = new ModuleWriter("limit");
+  const ref = module.declare(
+    "limit", { parameters: ["i32"], results: ["i32"] }, { exported: "limit" });
+  const w = new FunctionWriter(1);
+  const locals = (count: number): number[] => Array.from({ length: count }, () => w.local("v128"));
+  const [sums, factors, [turning]] = [locals(SUMS), locals(SUMS), locals(1) as [number]];
+  const bytes = (first: number): Uint8Array =>
+    Uint8Array.from({ length: 16 }, (_, i) => (i % 4 === 0 ? first : 0));
+  factors.forEach((factor, i) => {
+    w.v128(bytes(i + 1));
+    w.set(factor);
+  });
+  w.loop(() => {
+    sums.forEach((sum, i) => {
+      for (const local of [sum, factors[i] as number, turning]) w.get(local);
+      w.op(multiply);
+      w.op(add);
+      w.set(sum);
+    });
+    // Changes at every turn, or the products would be taken once.
+    w.get(turning);
+    w.v128(bytes(1));
+    w.op(step);
+    w.set(turning);
+    w.get(0);
+    w.i32(1);
+    w.op("i32.sub");
+    w.tee(0);
+    w.branchIf(0);
+  });
+  sums.forEach((sum, i) => {
+    w.get(sum);
+    if (i > 0) w.op(add);
+  });
+  w.lane("i32x4.extract_lane", 0);
+  module.define(ref, w);
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+  const { limit } = new WebAssembly.Instance(
+    new WebAssembly.Module(module.finish() as BufferSource), { env: { memory } }).exports;
+  const seconds = Array.from({ length: 9 }, () => {
+    const begin = processorSeconds();
+    (limit as (turns: number) => number)(TURNS);
+    return processorSeconds() - begin;
+  });
+  return (lanes * SUMS * TURNS) / Math.min(...seconds);
+}
+
+/** How near the plain products are to what the processor can do, and the variance's could be. */
+function limits(): void {
+  const giga = (perSecond: number): string => `${(perSecond / 1e9).toFixed(1)} G`;
+  const floats = multiplyAddsPerSecond(4, "f32x4.mul", "f32x4.add", "i32x4.add");
+  const pairs = multiplyAddsPerSecond(8, "i32x4.dot_i16x8_s", "i32x4.add", "i32x4.add");
+  console.log(`  multiply-adds a second, nothing else: floats ${giga(floats)}, pairs of 16 bits ` +
+    `${giga(pairs)}: ${(floats / pairs).toFixed(2)} of the time`);
 }
 
 async function copies(): Promise<void> {
