@@ -46,7 +46,8 @@ export function packModel(
   model: FfEbm, placed: ReadonlyMap<string, Placed>, target: HybridTarget,
 ): { readonly model: FfEbm; readonly packings: ReadonlyMap<string, Packing> } {
   const packings = new Map<string, Packing>();
-  const names = new Set(placed.keys());
+  const names = new Set([...placed].filter(([, { view }]) => view.groups > 1)
+    .map(([name]) => name));
   const packed = (graph: Graph): Graph => {
     const found = new Map<Node, PackedProduct>();
     for (const [node, { parameter, side }] of placedProducts(graph, names)) {
