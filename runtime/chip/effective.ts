@@ -7,11 +7,16 @@ import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
 import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
 import type { Siemens } from "../../targets/units.ts";
-import { reduceArray } from "./wires/reduced.ts";
+import { reduceArray, reduceWithSensitivities } from "./wires/reduced.ts";
 
 export interface EffectiveTile {
   /** Effective conductances, siemens, [rows, columns] of the tile. */
   readonly cells: Float64Array;
+  /**
+   * What a small change of a cell makes of its effective conductance, [rows, columns]: where it was
+   * asked for and wires cost so much that cells / conductances is no good answer.
+   */
+  readonly sensitivity: Float64Array | undefined;
   /** Effective conductance of an input's cell on a slice's reference column. */
   reference(input: number, slice: number): number;
 }
@@ -21,14 +26,21 @@ export const hasReference = (encoding: Encoding, sides: 1 | 2): boolean =>
   encoding.scheme === "offset" || sides === 2;
 
 /**
+ * Share of the current that wires may cost before sensitivities are solved for: at a third of it
+ * Geff / G overstates the noise of a column by 6 %.
+ */
+export const LARGE_LOSS = 1 / 3;
+
+/**
  * @param cells siemens, [rows, columns] of the tile
  * @param places column of the array for every column of the tile; the first columns unless given
+ * @param noisy whether sensitivities are asked for
  */
 export function solveTile(
   { config, encoding, sides }: {
     readonly config: CrossbarConfig; readonly encoding: Encoding; readonly sides: 1 | 2;
   },
-  tile: CrossbarTile, cells: ArrayLike<number>, places?: Int32Array,
+  tile: CrossbarTile, cells: ArrayLike<number>, places?: Int32Array, noisy = false,
 ): EffectiveTile {
   const levels = hasReference(encoding, sides)
     ? [...new Set(encoding.reference)].filter((g) => g > 0) : [];
@@ -45,15 +57,19 @@ export function solveTile(
   }
   const circuit = tileCircuit(config, { id: tile.id, rows, columns: all }, grid);
   const { conductance } = reduceArray(circuit);
-  const effective = new Float64Array(rows * columns);
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      effective[r * columns + c] = conductance[r * all + at(c)] as number;
+  const total = (of: Float64Array): number => of.reduce((sum, g) => sum + g, 0);
+  const isLossy = total(conductance) < (1 - LARGE_LOSS) * total(grid);
+  const own = noisy && isLossy ? reduceWithSensitivities(circuit).own : undefined;
+  const ofTile = (grid: Float64Array): Float64Array => {
+    const out = new Float64Array(rows * columns);
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++) out[r * columns + c] = grid[r * all + at(c)] as number;
     }
-  }
+    return out;
+  };
   const rowsPerInput = rows / (tile.groups.count * tile.inputs.count);
   return {
-    cells: effective,
+    cells: ofTile(conductance), sensitivity: own && ofTile(own),
     reference: (input, slice) => {
       const level = levels.indexOf(encoding.reference[slice] as Siemens);
       return level < 0 ? 0 : conductance[input * rowsPerInput * all + used + level] as number;

@@ -5,10 +5,11 @@
  *
  * With wires the array is reduced to its effective conductances (exact for linear cells), the
  * reference columns solved along with it as trimmed columns beyond its last. A cell's read noise is
- * then passed on in the proportion in which its own current is (Geff / G). That is an approximation
- * of the first-order sensitivities (`wires/reduced.ts`), which cost eight times the reduction: the
- * noise of a column comes out 1 % too large where a tenth of the current is lost, 6 % where a third
- * is, and what a cell's noise does to other columns over its row is left out.
+ * passed on by its first-order sensitivity (`wires/reduced.ts`) where wires cost more than a third
+ * of the current. These cost eight times the reduction; elsewhere noise is passed on in the
+ * proportion in which the cell's own current is (Geff / G): the noise of a column comes out 1 % too
+ * large where a tenth of the current is lost, 6 % where a third is. What a cell's noise does to
+ * other columns over its row is left out.
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";
@@ -114,7 +115,8 @@ export function addTile(
   const { encoding, layout } = fill;
   const { cells, readSigma, lastingSigma, telegraphSteps, repair } = state;
   const solved = fill.wires
-    ? solveTile({ ...fill, sides: layout.sides }, tile, cells, repair?.places) : undefined;
+    ? solveTile({ ...fill, sides: layout.sides }, tile, cells, repair?.places,
+      readSigma !== undefined) : undefined;
   const conductance = solved?.cells ?? cells;
   const step = levelStep(encoding);
   const place = placeOf(layout, tile);
@@ -127,8 +129,9 @@ export function addTile(
   const inputs = tile.groups.count * tile.inputs.count;
 
   /** What wires leave of a change of a cell. */
-  const passed = (cell: number): number => solved && (cells[cell] as number) > 0
-    ? (conductance[cell] as number) / (cells[cell] as number) : 1;
+  const passed = (cell: number): number => solved?.sensitivity?.[cell] ??
+    (solved && (cells[cell] as number) > 0
+      ? (conductance[cell] as number) / (cells[cell] as number) : 1);
   const noiseOf = (cell: number, sigma: Float64Array | undefined): number =>
     ((sigma as Float64Array)[cell] as number * passed(cell)) ** 2;
   const addTelegraph = (at: number, cell: number, unit: number): void => {

@@ -2,11 +2,18 @@
 import { describe, expect, it } from "vitest";
 import { tileCircuit } from "../../../compiler/emit/crossbar/netlist.ts";
 import { sizeOf, tensor, type Tensor } from "../../../compiler/graph/tensor.ts";
+import { encodingFrom } from "../../../compiler/emit/crossbar/emit.ts";
 import { BlockChip } from "../../../runtime/chip/blockChip.ts";
+import { LARGE_LOSS, solveTile } from "../../../runtime/chip/effective.ts";
+import { storedWeights } from "../../../runtime/chip/idealBlock.ts";
+import { layoutOf } from "../../../runtime/chip/layout.ts";
+import { programBlock } from "../../../runtime/chip/programBlock.ts";
+import { levelStep } from "../../../runtime/chip/tileMatrix.ts";
 import { reduceWithSensitivities } from "../../../runtime/chip/wires/reduced.ts";
 import { solveArray } from "../../../runtime/chip/wires/solve.ts";
 import { InterpreterDevice } from "../../../runtime/device/interpreter/interpreterDevice.ts";
-import type { Ohm } from "../../../targets/units.ts";
+import { readSigma } from "../../../targets/deviceModel.ts";
+import type { Ohm, Siemens } from "../../../targets/units.ts";
 import { generator } from "../../support/randomGraph.ts";
 import { compileBlock, product, testTarget, type CompiledBlock } from "./blocks.ts";
 
@@ -98,6 +105,46 @@ describe.each(Object.entries(targets))("%s", (_, target) => {
 });
 
 describe("noise behind wires", () => {
+  it("is passed on by the derivative of each cell where wires cost much, and only there", () => {
+    for (const [ohm, isLossy] of [[5000, true], [50, false]] as const) {
+      const wires = { "wire.rowSegment": ohm, "wire.columnSegment": ohm };
+      const { block, setting } = compileBlock(graph, testTarget("neurram-rram", {
+        "array.rows": 64, "array.columns": 16, ...wires,
+      }), ["levels", "wires"]);
+      const [{ crossbar }, { config }] = [block, setting];
+      const tile = crossbar.tiles[0]!;
+      const cells = Float64Array.from(setting.read(tile.conductances));
+      const rule = { config, encoding: encodingFrom(config), sides: 1 as const };
+      const { cells: effective, sensitivity } = solveTile(rule, tile, cells, undefined, true);
+      const left = effective.reduce((a, b) => a + b) / cells.reduce((a, b) => a + b);
+      expect(left < 1 - LARGE_LOSS).toBe(isLossy);
+      expect(sensitivity !== undefined).toBe(isLossy);
+      expect(solveTile(rule, tile, cells).sensitivity).toBeUndefined();
+      // Central differences: errors of the order of h^2, and of rounding by h.
+      sensitivity?.forEach((found, at) => {
+        if (at % 7 !== 0) return;
+        const h = 1e-4 * config.cell.gMaxSiemens;
+        const moved = [h, -h].map((by) =>
+          solveTile(rule, tile, cells.with(at, cells[at]! + by)).cells[at]!);
+        expect(Math.abs((moved[0]! - moved[1]!) / (2 * h) - found)).toBeLessThan(1e-6);
+      });
+      // The first output: pairs of rows, on the first column.
+      const { variance } = programBlock(
+        storedWeights(block), setting, layoutOf(config, crossbar), 0, true);
+      const step = levelStep(rule.encoding);
+      for (let i = 0; i < tile.inputs.count; i++) {
+        const expected = [2 * i, 2 * i + 1].reduce((sum, row) => {
+          const at = row * tile.columns;
+          const g = cells[at]! as Siemens;
+          const sigma = Math.hypot(readSigma(setting.cells, g, setting.time,
+            config.cell.gMaxSiemens as Siemens), setting.noise.read * g);
+          return sum + (sigma * (sensitivity?.[at] ?? effective[at]! / g) / step) ** 2;
+        }, 0);
+        expect(variance![i]! / expected).toBeCloseTo(1, 5);
+      }
+    }
+  });
+
   // What is passed on is Geff / G; the exact first-order sensitivity is `own`.
   it.each([[32, 0.01], [64, 0.02]])("of %d rows and columns is right within %f", (n, allowed) => {
     const conductance = Float64Array.from({ length: n * n }, () => 1e-6 + 99e-6 * next());
