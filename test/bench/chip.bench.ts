@@ -17,8 +17,6 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { FunctionWriter, ModuleWriter } from "../../compiler/emit/wasm/assembler.ts";
-import type { PlainOp } from "../../compiler/emit/wasm/opcodes.ts";
 import { tileCircuit } from "../../compiler/emit/crossbar/netlist.ts";
 import { ammeterName, arrayNetlist } from "../../compiler/emit/spice/array.ts";
 import { Builder } from "../../compiler/graph/builder.ts";
@@ -36,6 +34,7 @@ import { readArtifact } from "../../runtime/files/artifactFiles.ts";
 import { compileBlock, product, testTarget } from "../runtime/chip/blocks.ts";
 import { needProgram } from "../support/programs.ts";
 import { Random } from "../support/randomGraph.ts";
+import { peakRate } from "./peakRate.ts";
 
 const quick = process.argv.includes("--quick");
 const milliseconds = (seconds: number): string => `${(1000 * seconds).toFixed(2)} ms`;
@@ -96,63 +95,11 @@ async function products(): Promise<void> {
   device.destroy();
 }
 
-/** Multiply-adds a second of a loop of nothing else, with as many sums as registers hold. */
-function multiplyAddsPerSecond(
-  lanes: number, multiply: PlainOp, add: PlainOp, step: PlainOp,
-): number {
-  const [SUMS, TURNS] = [6, 1e7];
-  const module = new ModuleWriter("limit");
-  const ref = module.declare(
-    "limit", { parameters: ["i32"], results: ["i32"] }, { exported: "limit" });
-  const w = new FunctionWriter(1);
-  const locals = (count: number): number[] => Array.from({ length: count }, () => w.local("v128"));
-  const [sums, factors, [turning]] = [locals(SUMS), locals(SUMS), locals(1) as [number]];
-  const bytes = (first: number): Uint8Array =>
-    Uint8Array.from({ length: 16 }, (_, i) => (i % 4 === 0 ? first : 0));
-  factors.forEach((factor, i) => {
-    w.v128(bytes(i + 1));
-    w.set(factor);
-  });
-  w.loop(() => {
-    sums.forEach((sum, i) => {
-      for (const local of [sum, factors[i] as number, turning]) w.get(local);
-      w.op(multiply);
-      w.op(add);
-      w.set(sum);
-    });
-    // Changes at every turn, or the products would be taken once.
-    w.get(turning);
-    w.v128(bytes(1));
-    w.op(step);
-    w.set(turning);
-    w.get(0);
-    w.i32(1);
-    w.op("i32.sub");
-    w.tee(0);
-    w.branchIf(0);
-  });
-  sums.forEach((sum, i) => {
-    w.get(sum);
-    if (i > 0) w.op(add);
-  });
-  w.lane("i32x4.extract_lane", 0);
-  module.define(ref, w);
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });
-  const { limit } = new WebAssembly.Instance(
-    new WebAssembly.Module(module.finish() as BufferSource), { env: { memory } }).exports;
-  const seconds = Array.from({ length: 9 }, () => {
-    const begin = processorSeconds();
-    (limit as (turns: number) => number)(TURNS);
-    return processorSeconds() - begin;
-  });
-  return (lanes * SUMS * TURNS) / Math.min(...seconds);
-}
-
 /** How near the plain products are to what the processor can do, and the variance's could be. */
 function limits(): void {
   const giga = (perSecond: number): string => `${(perSecond / 1e9).toFixed(1)} G`;
-  const floats = multiplyAddsPerSecond(4, "f32x4.mul", "f32x4.add", "i32x4.add");
-  const pairs = multiplyAddsPerSecond(8, "i32x4.dot_i16x8_s", "i32x4.add", "i32x4.add");
+  const floats = peakRate(4, "f32x4.mul", "f32x4.add");
+  const pairs = peakRate(8, "i32x4.dot_i16x8_s", "i32x4.add");
   console.log(`  multiply-adds a second, nothing else: floats ${giga(floats)}, pairs of 16 bits ` +
     `${giga(pairs)}: ${(floats / pairs).toFixed(2)} of the time`);
 }

@@ -7,13 +7,13 @@
  *     npx esbuild test/bench/gemm.bench.ts --bundle --packages=external --platform=node \
  *       --format=esm --outfile=dist/bench.mjs && node dist/bench.mjs [part of a case's name]
  */
-import { FunctionWriter, ModuleWriter } from "../../compiler/emit/wasm/assembler.ts";
 import { emitWasm } from "../../compiler/emit/wasm/emit.ts";
 import type { Expr } from "../../compiler/kernels/expr.ts";
 import type { Axis, Kernel } from "../../compiler/kernels/kernel.ts";
 import { ExprPool, flatten } from "../../compiler/kernels/pool.ts";
 import type { Device } from "../../runtime/device/device.ts";
 import { openWasmDevice } from "../../runtime/device/wasm/wasmDevice.ts";
+import { peakRate } from "./peakRate.ts";
 
 interface Case {
   readonly name: string;
@@ -171,47 +171,6 @@ async function bestRate(work: number, run: () => Promise<unknown>): Promise<numb
   return best;
 }
 
-/** GFLOP/s of independent multiplications and additions that never leave the registers. */
-function peak(): Promise<number> {
-  const module = new ModuleWriter("peak");
-  const signature = { parameters: ["i32"], results: ["f32"] } as const;
-  const ref = module.declare("peak", signature, { exported: "peak" });
-  const w = new FunctionWriter(1);
-  const x = w.local("v128");
-  const sums = Array.from({ length: 12 }, () => w.local("v128"));
-  w.f32(1e-3);
-  w.op("f32x4.splat");
-  w.set(x);
-  w.loop(() => {
-    for (const sum of sums) {
-      // Each multiplication needs the sum before it: none can be moved out of the loop.
-      w.get(sum);
-      w.get(x);
-      w.op("f32x4.mul");
-      w.get(x);
-      w.op("f32x4.add");
-      w.set(sum);
-    }
-    w.get(0);
-    w.i32(1);
-    w.op("i32.sub");
-    w.tee(0);
-    w.branchIf(0);
-  });
-  sums.forEach((sum, i) => {
-    w.get(sum);
-    if (i > 0) w.op("f32x4.add");
-  });
-  w.lane("f32x4.extract_lane", 0);
-  module.define(ref, w);
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
-  const compiled = new WebAssembly.Module(module.finish() as Uint8Array<ArrayBuffer>);
-  const run = new WebAssembly.Instance(compiled, { env: { memory } }).exports["peak"] as
-    (turns: number) => number;
-  const turns = 200_000;
-  return bestRate(turns * sums.length * 8, () => Promise.resolve(run(turns)));
-}
-
 async function measure(device: Device, { kernel, work }: Case): Promise<number> {
   const [prepared] = await device.prepare([{ kernel }]);
   const buffers = kernel.arguments.map(({ size }) => {
@@ -227,7 +186,7 @@ async function measure(device: Device, { kernel, work }: Case): Promise<number> 
 
 async function measureAll(): Promise<void> {
   const filter = process.argv[2] ?? "";
-  const top = await peak();
+  const top = 2 * peakRate(4, "f32x4.mul", "f32x4.add") / 1e9;
   const device = await openWasmDevice();
   console.log(`${device.info.description}; f32x4 multiply and add in registers: ` +
     `${top.toFixed(1)} GFLOP/s`);
