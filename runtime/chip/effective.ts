@@ -26,8 +26,8 @@ export const hasReference = (encoding: Encoding, sides: 1 | 2): boolean =>
   encoding.scheme === "offset" || sides === 2;
 
 /**
- * Share of the current that wires may cost before sensitivities are solved for: at a third of it
- * Geff / G overstates the noise of a column by 6 %.
+ * Share of the current that wires may cost before sensitivities are solved for: where they cost a
+ * third, Geff / G overstates the noise of the farthest column by 7 %; where two thirds, by half.
  */
 export const LARGE_LOSS = 1 / 3;
 

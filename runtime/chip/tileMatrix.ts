@@ -7,9 +7,9 @@
  * reference columns solved along with it as trimmed columns beyond its last. A cell's read noise is
  * passed on by its first-order sensitivity (`wires/reduced.ts`) where wires cost more than a third
  * of the current. These cost eight times the reduction; elsewhere noise is passed on in the
- * proportion in which the cell's own current is (Geff / G): the noise of a column comes out 1 % too
- * large where a tenth of the current is lost, 6 % where a third is. What a cell's noise does to
- * other columns over its row is left out.
+ * proportion in which the cell's own current is (Geff / G): the noise of the farthest column comes
+ * out 1 % too large where a tenth of the current is lost, 7 % where a third is. What a cell's noise
+ * does to other columns over its row is left out.
  */
 import type { CrossbarConfig, CrossbarTile } from "../../compiler/emit/crossbar/config.ts";
 import type { Encoding } from "../../compiler/emit/crossbar/encoding.ts";

@@ -146,11 +146,17 @@ describe("noise behind wires", () => {
   });
 
   // What is passed on is Geff / G; the exact first-order sensitivity is `own`.
-  it.each([[32, 0.01], [64, 0.02]])("of %d rows and columns is right within %f", (n, allowed) => {
+  it.each([
+    [32, 1, 0.01], [64, 1, 0.02], [64, 3.5, 0.07],
+  ])("of %d rows and columns at %d ohm is right within %f", (n, resistance, allowed) => {
     const conductance = Float64Array.from({ length: n * n }, () => 1e-6 + 99e-6 * next());
     const reduced = reduceWithSensitivities({
-      rows: n, cols: n, conductance, rowSegmentOhm: 1 as Ohm, colSegmentOhm: 1 as Ohm,
+      rows: n, cols: n, conductance,
+      rowSegmentOhm: resistance as Ohm, colSegmentOhm: resistance as Ohm,
     });
+    const total = (of: Float64Array): number => of.reduce((sum, g) => sum + g, 0);
+    const left = total(reduced.conductance) / total(conductance);
+    expect(left).toBeGreaterThan(1 - LARGE_LOSS);
     for (let column = 0; column < n; column++) {
       let [exact, used] = [0, 0];
       for (let row = 0; row < n; row++) {

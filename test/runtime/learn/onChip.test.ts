@@ -71,8 +71,17 @@ describe("a model on a chip", () => {
   });
 
   it("writes what is wanted now, whatever was written on the same chip before", async () => {
-    const onChip = new OnChip(
-      engine, model, chip(["levels", "readNoise"], { chips: "one" }), toRest);
+    let written = 0;
+    const one = chip(["levels", "readNoise"], { chips: "one" });
+    // Only who writes arrays asks what their cells are.
+    const onChip = new OnChip(engine, model, { ...one, chip: {
+      ...one.chip,
+      get cells() {
+        written++;
+        return target.cells;
+      },
+    } }, toRest);
+    written = 0;
     const halves = new Map(model.parameters.map(({ name, shape }) => [name, engine.hold(
       tensor("float32", shape, (numbers.get(name) as Float64Array).map((w) => w / 2)))]));
     const numbersOf = async (held: ReadonlyMap<string, Held>, read: number): Promise<number[]> => {
@@ -82,9 +91,12 @@ describe("a model on a chip", () => {
       return all.flatMap(({ data }) => Array.from(data as Float64Array));
     };
     const first = await numbersOf(hold(), 0);
+    expect(written).toBe(weights.length);
     const second = await numbersOf(hold(), 1);
     expect(second).not.toEqual(first);
+    expect(written).toBe(weights.length);
     const smaller = await numbersOf(halves, 0);
+    expect(written).toBe(2 * weights.length);
     smaller.forEach((w, i) => expect(Math.abs(w - first[i]! / 2)).toBeLessThan(0.2));
     expect(await numbersOf(hold(), 0)).toEqual(first);
     expect(await numbersOf(hold(), 1)).toEqual(second);
