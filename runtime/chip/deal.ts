@@ -12,6 +12,7 @@ import { divDimsExact, type Dim } from "../../compiler/graph/dim.ts";
 import type { Value } from "../../compiler/graph/graph.ts";
 import { UserError } from "../../compiler/errors.ts";
 import { splitEvenly } from "../../compiler/partition/tiling.ts";
+import { range } from "./axes.ts";
 import { cutEvenly, joinEvenly } from "./even.ts";
 
 export interface Deal {
@@ -23,9 +24,6 @@ export interface Deal {
   /** Products of an inference that each copy makes; a copy's positions are as many as the most. */
   readonly shares: readonly number[];
 }
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from }, (_, i) => from + i);
 
 const divisor = (a: number, b: number): number => b === 0 ? a : divisor(b, a % b);
 

@@ -7,6 +7,7 @@ import type { Builder } from "../../compiler/graph/builder.ts";
 import { constantOf, isOp, type Graph, type Node, type Value } from "../../compiler/graph/graph.ts";
 import { InternalError } from "../../compiler/errors.ts";
 import { productOf, type Dim } from "../../compiler/graph/dim.ts";
+import { range } from "./axes.ts";
 import { collect, deal, dealOf, type Deal } from "./deal.ts";
 
 export type Heart = Node<"conv"> | Node<"dot">;
@@ -29,9 +30,6 @@ export function findHeart(graph: Graph, weights: string): { heart: Heart; input:
   }
   throw new InternalError(`block ${graph.name} has no product with the weights ${weights}`);
 }
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from }, (_, i) => from + i);
 
 export interface Operand {
   /** [groups, K.., positions..]. */

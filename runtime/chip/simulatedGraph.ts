@@ -12,6 +12,7 @@ import type { Graph, Value } from "../../compiler/graph/graph.ts";
 import { newData, sizeOf, tensor } from "../../compiler/graph/tensor.ts";
 import type { CrossbarConfig } from "../../compiler/emit/crossbar/config.ts";
 import { copyNode, prune } from "../../compiler/passes/rewrite.ts";
+import { range } from "./axes.ts";
 import { codeRange, type CodeRange } from "./converters.ts";
 import { cutEvenly, joinEvenly } from "./even.ts";
 import type { BlockLayout } from "./layout.ts";
@@ -407,6 +408,3 @@ interface ConverterTables {
   /** None where converters are quantisers. */
   readonly ladders: readonly Value[];
 }
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from }, (_, i) => from + i);

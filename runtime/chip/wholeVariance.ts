@@ -13,6 +13,7 @@
  */
 import type { Builder } from "../../compiler/graph/builder.ts";
 import { isOp, type Node, type Value } from "../../compiler/graph/graph.ts";
+import { range } from "./axes.ts";
 import type { Heart } from "./operand.ts";
 import type { Pass } from "./passes.ts";
 
@@ -72,9 +73,6 @@ export interface WholePower {
   readonly whole: Value;
   readonly step: Value;
 }
-
-const range = (from: number, to: number): number[] =>
-  Array.from({ length: to - from }, (_, i) => from + i);
 
 /**
  * Squares of a contraction's input, as large as it, in steps of that of the largest input of the
